@@ -121,11 +121,16 @@ def select(
         excluded.update({"no usable picture": len(unusable)} if unusable else {})
     elif groups is not None:
         blocks, excluded["near-duplicate in an earlier split"] = _without_duplicates(blocks, groups)
-    rejected = [*source.rejected, *_missing(post_filter), *unusable, *_untagged(post_filter, definition)]
+    rejected = [
+        *source.rejected,
+        *_missing(post_filter, source),
+        *unusable,
+        *_untagged(post_filter, definition),
+    ]
     post_steps = post_steps_of(source, excluded)
     num_selected = sum(len(block.ids) for block in blocks)
     if not num_selected:
-        raise UserError(_no_posts(post_steps, post_filter, pictures.files, rejected, source.tags))
+        raise UserError(_no_posts(post_steps, post_filter, pictures.files, rejected, source))
     images = selection.count_images(blocks, len(candidates))
     passed, late_steps, late_tags = selection.select_tags(
         candidates, images, num_selected, source.num_posts, definition
@@ -217,9 +222,10 @@ def _without_duplicates(blocks: list[SelectedPosts], groups: pd.DataFrame) -> tu
     return [block.where(~np.isin(block.ids, duplicates)) for block in blocks], len(duplicates)
 
 
-def _missing(post_filter: selection.PostFilter) -> list[Rejection]:
+def _missing(post_filter: selection.PostFilter, source: Source) -> list[Rejection]:
     ids = [post for part in post_filter.missing for post in part.tolist()]
-    return [(post, image_folder.bucket_path(post), "file missing") for post in ids]
+    names = source.names_of(set(ids)) if ids else {}
+    return [(post, names.get(post) or image_folder.bucket_path(post), "file missing") for post in ids]
 
 
 def _untagged(post_filter: selection.PostFilter, definition: Definition) -> list[Rejection]:
@@ -242,22 +248,29 @@ def _no_posts(
     post_filter: selection.PostFilter,
     files: PictureIndex | None,
     rejected: Sequence[Rejection],
-    tags: pd.DataFrame,
+    source: Source,
 ) -> str:
     """Return why no post passed: what was looked for, what is there."""
     num_missing = sum(len(ids) for ids in post_filter.missing)
     if files and num_missing and not any(step["after"] for step in steps if step["rule"] == "file missing"):
         example = image_folder.bucket_path(int(np.concatenate(post_filter.missing)[0]))
+        names = (
+            f"files of the names in the posts, such as {source.file_name} (a path of "
+            "another machine by its last folder and name, where only one picture has them), and for "
+            f"{files.path}/{example} and the like"
+            if source.file_name
+            else f"{files.path}/{example} and the like"
+        )
         return (
-            f"no image found: looked for {files.path}/{example} and the like (any folder, any image suffix, "
-            f"the post id as name) for {num_missing} posts, found none; {files}"
+            f"no image found: looked for {names} (any folder, any image suffix, the post id as name) for "
+            f"{counted(num_missing, 'post')}, found none; {files}"
         )
     examples = "; ".join(f"{path}: {reason}" for _, path, reason in sorted(rejected)[:3])
     if not post_filter.num_posts:
         return f"no post is left: the source has none{'; ' * bool(examples)}{examples}"
     advice = ""
     if post_filter.num_posts == len(post_filter.untagged):
-        advice = f". {_without_tags(tags)}"
+        advice = f". {_without_tags(source.tags)}"
     listed = f"{'; ' * bool(examples)}{examples}"
     return f"no post is left of {steps[0]['before']}; left out by {_left_out(steps)}{listed}{advice}"
 

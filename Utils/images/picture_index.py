@@ -27,18 +27,28 @@ def stem_key(stem: str) -> int:
     return hash63(image_folder.composed(stem).lower()) | 1  # never 0, which means a post without another name
 
 
-NUM_KEYS = 3  # of a file that is known by a name or a path
+NUM_KEYS = 4  # of a file that is known by a name or a path
+NO_KEYS = (0,) * NUM_KEYS
+_NUM_ENDS = 2  # of these: of the end of its path, which only one file may have
 
 
-def file_keys(path: str) -> tuple[int, int, int]:
+def file_keys(path: str) -> tuple[int, int, int, int]:
     """Return the keys of a file that is known by a name or a path, the surest first; see `index`.
 
-    They are those of the path, of the path without its suffix, as pictures get converted, and of its name
-    alone, for a path that begins elsewhere: that finds a file only if no other of the place has the name.
+    They are those of the path, of the path without its suffix, as pictures get converted, and, for a path
+    that begins elsewhere, of its name with the folder that it lies in and of its name alone: these find a
+    file only if no other of the place has them.
     """
     path = path.replace("\\", "/").removeprefix("./")
     stem = path.rpartition(".")[0] if "." in path.rpartition("/")[2][1:] else path
-    return stem_key(f"{path}{_EXACT}"), stem_key(stem), stem_key(f"{_ANYWHERE}{stem.rpartition('/')[2]}")
+    folder, _, name = stem.rpartition("/")
+    end = f"{folder.rpartition('/')[2]}/{name}" if folder else name
+    return (
+        stem_key(f"{path}{_EXACT}"),
+        stem_key(stem),
+        stem_key(f"{_ANYWHERE}{end}"),
+        stem_key(f"{_ANYWHERE}{name}"),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -262,18 +272,23 @@ def _keyed_files(folder: str, files: Sequence[str]) -> tuple[np.ndarray, np.ndar
 def _keys_of_paths(
     parts: Sequence[tuple[np.ndarray, np.ndarray, pa.StringArray]],
 ) -> Iterator[tuple[np.ndarray, np.ndarray, pa.StringArray]]:
-    """Yield the same files with the keys of their paths, and of their names where no other file has them."""
-    paths_of_names: dict[int, set[int]] = {}  # keys
+    """Yield the same files with the keys of their paths, and of the ends of these that no other file has."""
+    paths_of_ends: dict[int, set[int]] = {}  # keys
     for _, ranks, paths in parts:
-        keys = np.array([file_keys(path) for path in paths.to_pylist()], np.int64).reshape(-1, NUM_KEYS)
+        keys = _file_keys_of(paths)
         yield keys[:, 0], ranks, paths
         yield keys[:, 1], ranks, paths
-        for of_path, of_name in keys[:, 1:].tolist():
-            paths_of_names.setdefault(of_name, set()).add(of_path)
+        for _, of_path, *of_ends in keys.tolist():
+            for key in of_ends:
+                paths_of_ends.setdefault(key, set()).add(of_path)
     for _, ranks, paths in parts:
-        keys = np.array([file_keys(path)[-1] for path in paths.to_pylist()], np.int64)
-        alone = np.array([len(paths_of_names[key]) == 1 for key in keys.tolist()], bool)
-        yield keys[alone], ranks[alone], paths.filter(pa.array(alone))
+        for column in _file_keys_of(paths)[:, -_NUM_ENDS:].T:
+            alone = np.array([len(paths_of_ends[key]) == 1 for key in column.tolist()], bool)
+            yield column[alone], ranks[alone], paths.filter(pa.array(alone))
+
+
+def _file_keys_of(paths: pa.StringArray) -> np.ndarray:
+    return np.array([file_keys(path) for path in paths.to_pylist()], np.int64).reshape(-1, NUM_KEYS)
 
 
 def _first_of_each_key(

@@ -8,7 +8,7 @@ import collections
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from Utils.tags import captions, sidecars
+from Utils.tags import captions, sidecars, written_lists
 from Utils.tags.captions import TOLD, Splitting
 
 _BLANKS = rf"(?:[ \t\0]|{captions.NETWORKS})*"
@@ -47,6 +47,8 @@ def edit(
         namespaces, splitting: as in `captions.parse`.
         one_a_line: how tags are separated where the text does not tell.
     """
+    if (names := written_lists.parse(text)) is not None:
+        return _edited_list(text, names, add, remove, namespaces)
     # Of fewer words than now the text could tell another separator.
     by_blanks = captions.parse(text, namespaces, splitting).separator == captions.BLANK
     splitting = Splitting(captions.BLANK if by_blanks else captions.COMMA)
@@ -61,6 +63,20 @@ def edit(
             text = _with(text, spelling, namespaces, one_a_line, by_blanks)
             present = words(text, namespaces, splitting)
     return text
+
+
+def _edited_list(
+    text: str,
+    names: Sequence[str],
+    add: Mapping[str, str | None],
+    remove: Collection[str],
+    namespaces: Collection[str],
+) -> str:
+    """Return a text that is a list of names with names added and removed, as `edit`."""
+    kept = [word for word in names if name_of(word, namespaces) not in remove]
+    present = {name_of(word, namespaces) for word in kept}
+    kept += [spelling or _spelled(name, names) for name, spelling in add.items() if name not in present]
+    return text if kept == list(names) else written_lists.write(kept, text)
 
 
 def _spans(text: str, namespaces: Collection[str], by_blanks: bool) -> list[Span]:

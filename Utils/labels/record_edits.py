@@ -11,6 +11,7 @@ from typing import Any
 from Utils.data.danbooru_fields import plain_name, split_namespace
 from Utils.data.sources.danbooru_post import CAPTION_FIELDS
 from Utils.labels import caption_edits
+from Utils.tags import written_lists
 
 ALL_TAGS = ("tag_string", "tags")  # fields of tags of every category
 _PREFIXES = ("tag_string_", "tags_", "tag_list_")
@@ -75,7 +76,8 @@ def _names(field: str, value: Any) -> list[str]:
 
 
 def _is_caption(field: str, value: str) -> bool:
-    return field in CAPTION_FIELDS or (field == "tags" and "," in value)
+    is_list = written_lists.parse(value) is not None
+    return is_list or field in CAPTION_FIELDS or (field == "tags" and "," in value)
 
 
 def _name(item: Any) -> str:

@@ -15,6 +15,7 @@ import re
 from collections.abc import Collection
 
 from Utils.command.text import composed
+from Utils.tags import written_lists
 
 COMMA, BLANK = SEPARATORS = ("comma", "blank")  # comma: or one tag a line
 UNCLEAR = "unclear"  # words that may be one tag or several
@@ -132,6 +133,8 @@ def parse(text: str, namespaces: Collection[str] = (), splitting: Splitting = TO
     Several lines are one tag each, which may hold commas, where a line begins with a namespace or few lines
     have commas, as Hydrus writes them. Else commas separate the tags of every line.
     """
+    if (names := written_lists.parse(text)) is not None:
+        return Caption(names, [], COMMA)
     text, settings = without_settings(text.replace("\0", ""))
     text = re.sub(NETWORKS, "", re.sub(BREAKS, ",", text)).replace("\t", "\n")
     lines = [line.strip().removesuffix(",") for line in text.splitlines() if line.strip()]

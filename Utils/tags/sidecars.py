@@ -14,7 +14,7 @@ from typing import Any
 from Utils.command.cli import UserError
 from Utils.command.text import composed
 from Utils.files.atomic import AnyPath, replacing
-from Utils.tags import captions, tag_list
+from Utils.tags import captions, tag_list, written_lists
 
 NAMESPACES = {
     tag_list.CATEGORIES[name]: space
@@ -113,6 +113,8 @@ class SidecarFormat:
     def parse(self, text: str) -> list[str]:
         """Return the words of a file that this or another program wrote."""
         text = text.removeprefix("\ufeff")
+        if (names := written_lists.parse(text)) is not None:
+            return names
         caption = captions.parse(text)
         if caption.separator == captions.BLANK:  # as boorus write them; joined again, commas separate them
             return [*caption.tags, *caption.sentences]

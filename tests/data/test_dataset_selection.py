@@ -8,6 +8,7 @@ from Utils.command.cli import UserError
 from Utils.data import dataset_selection
 from Utils.data.dataset_selection import Pictures
 from Utils.data.definition import SPLITS, Definition
+from Utils.data.sources.disk_sorter import DiskSorter
 from Utils.images import picture_index
 
 
@@ -80,6 +81,23 @@ def test_without_their_files_posts_say_where_they_were_looked_for(tmp_path):
         UserError, match=r"no image found: looked for .*images/0\d{3}/\d+\.jpg .* for 3 posts"
     ):
         select(source, elsewhere, Definition("x", splits={"train": (0, 999)}, **RULES))
+
+
+def test_posts_that_name_their_files_say_which_were_looked_for(tmp_path):
+    picture = source_of(tmp_path / "here", ["a"])[1].read_bytes("p000.jpg")
+    (tmp_path / "here/1.jpg").write_bytes(picture)
+    sorter = DiskSorter(images=tmp_path)
+    for name in ("C:\\x\\there\\9.jpg", "here/1.jpg", "8.jpg"):
+        sorter.add_record({"file_name": name, "tags": "a"}, name)
+    source = sorter.finish("jsonl", tmp_path)
+    files = picture_index.index(tmp_path, named=True, by_path=True)
+    pictures = Pictures(files, lambda path: (tmp_path / path).read_bytes())
+    selected = select(source, pictures, Definition("x", splits={"train": 1.0}, **RULES))
+    assert {path for _, path, _ in selected.rejected} == {"C:/x/there/9.jpg", "8.jpg"}
+    (tmp_path / "here/1.jpg").unlink()
+    files = picture_index.index(tmp_path, named=True, by_path=True)
+    with pytest.raises(UserError, match="files of the names in the posts, such as C:/x/there/9.jpg"):
+        select(source, Pictures(files, pictures.read_bytes), Definition("x", splits={"train": 1.0}, **RULES))
 
 
 def test_the_default_definition_fits_the_pictures(tmp_path, monkeypatch):

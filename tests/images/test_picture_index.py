@@ -85,6 +85,7 @@ def test_files_are_known_by_path_without_suffix_or_by_a_name_of_their_own(tmp_pa
         (tmp_path / name).touch()
     of_names = {
         "a/x.jpg": "a/x.jpg", "b/y.png": "b/y.png", ".\\b\\x.webp": "b/x.jpg", "other/Y.webp": "b/y.jpg",
+        "/data/a/x.webp": "a/x.jpg", "C:\\data\\b\\x": "b/x.jpg",
         "other/x.jpg": "other/x.jpg",  # two files have this name, so it is known by its path
     }  # fmt: skip
     ids = picture_index.ids_of_names(tmp_path, [*of_names, "7.png"])

@@ -46,6 +46,8 @@ def edit(text, add=(), remove=(), **options):
          " <lora:x:1> BREAK rem, cat"),
         ("1girl, hat\nNegative prompt: cat\nSteps: 20, Seed: 3", ["cat"], ["hat"],
          "1girl, cat\nNegative prompt: cat\nSteps: 20, Seed: 3"),
+        ("['1girl', 'red hat']", ["red_eyes"], ["1girl"], "['red hat', 'red eyes']"),
+        ('["1girl", "character:rem"]', [], ["rem"], '["1girl"]'),
     ],
 )  # fmt: skip
 def test_only_what_was_decided_changes(text, add, remove, result):

@@ -21,6 +21,7 @@ RECORDS = {
     "Hugging Face": {"file_name": "7.jpg", "text": "hat, solo, rem"},
     "words": {"id": 7, "tag_string": "hat solo rem", "rating": "s"},
     "namespaces": {"id": 7, "tags": ["hat", "solo", "character:rem", "rating:s"]},
+    "list as a text": {"id": 7, "tags": "['hat', 'solo', 'character:rem']"},
     "words with namespaces": {"id": 7, "tags": "hat general:solo character:rem"},
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ from Utils.command.cli import UserError
 from Utils.data import danbooru_fields
 from Utils.data.danbooru_fields import FLAGS_FIELD, STATUS_FIELDS, FieldError
 from Utils.images import image_folder, picture_index
-from Utils.tags import captions
+from Utils.tags import captions, written_lists
 from Utils.tags.tag_list import CATEGORIES
 
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
@@ -37,6 +37,8 @@ _OTHER_CATEGORY = re.compile(
     rf"(?:{'|'.join(CATEGORY_PREFIXES)})_([a-z]+(?:_set)?)"
 )  # tags_circle, photo_set
 _NO_CATEGORIES = ("count", "rating", "hash", "ids")  # behind a prefix
+USUAL_TAG_FIELDS = ("tag_string", "tag_string_general", "tags", *CAPTION_FIELDS)  # for messages
+NO_TAGS = "no tags"  # why a record is no post
 TAG_FIELDS = (*CATEGORY_FIELDS, "tag_string", "tags", *CAPTION_FIELDS)
 STATUS_SOURCES = ("status", *STATUS_FIELDS.values(), FLAGS_FIELD)
 FIELDS = (*ID_FIELDS, *NAME_FIELDS, "rating", "md5", "file", *TAG_FIELDS, *STATUS_SOURCES)
@@ -45,7 +47,7 @@ FIELD_MEANINGS = {
     "the post's id": ("the first of these that is there; without one the picture's name gives it", ID_FIELDS),
     "its file": (
         "a name or a path, relative to the records' file or to the place of pictures; a path from another "
-        "machine counts if only one picture has its name",
+        "machine counts if only one picture has its name, or its name and folder",
         NAME_FIELDS,
     ),
     "its MD5": ("a file may be named by it", ("md5", "file.md5")),
@@ -60,8 +62,8 @@ FIELD_MEANINGS = {
         tuple(f"{prefix}_CATEGORY" for prefix in CATEGORY_PREFIXES),
     ),
     "all its tags": (
-        "a text (with commas, if it has any), a list of names, a list of `{name, category, id}`, or "
-        "`{category: names}`; their categories are general unless `--tags` names others, or a prefix as of "
+        "a text (with commas, if it has any), a list of names, also as one text (`['a', 'b c']`), a list of "
+        "`{name, category, id}`, or `{category: names}`; their categories are general unless `--tags` names others, or a prefix as of "
         "`character:rem`",
         ("tag_string", "tags"),
     ),
@@ -82,11 +84,12 @@ class Post:
     rating: str  # g s q e, danbooru_fields.SAFE or ""
     status: int  # bits of STATUSES
     tags: list[TagGroup]
-    # (picture_index.stem_key of its file's MD5, 0, 0) or picture_index.file_keys of its name; 0 without one
-    keys: tuple[int, int, int] = (0, 0, 0)
+    # picture_index.stem_key of its file's MD5 and zeros, or picture_index.file_keys of its name
+    keys: tuple[int, ...] = picture_index.NO_KEYS
     name: str = ""  # of its file, as the record has it
     caption: captions.Caption | None = None  # where its tags are from one
     unread_rating: str = ""  # what stands for a rating and is none
+    uncategorized: tuple[str, ...] = ()  # names in a field of all tags that no field of a category has
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -151,6 +154,15 @@ def has_tags(record: Mapping[str, Any]) -> bool:
     return any(name in record for name in TAG_FIELDS)
 
 
+def lacks(fields: Iterable[str]) -> str:
+    """Return what records with these fields lack to be posts; empty where they are."""
+    fields = dict.fromkeys(fields)
+    lacking = [] if has_tags(fields) else [f"no field of tags ({', '.join(USUAL_TAG_FIELDS)})"]
+    if fields.keys().isdisjoint((*ID_FIELDS, *NAME_FIELDS)):
+        lacking.append(f"neither an id nor a file's name ({', '.join((*ID_FIELDS, *NAME_FIELDS))})")
+    return " and ".join(lacking)
+
+
 def select_fields(available: Iterable[str], table: str) -> list[str]:
     """Return those columns of a table that `parse_post` reads; UserError without id or name, or tags."""
     available = list(available)
@@ -196,6 +208,7 @@ def parse_post(record: Any, post_id: int | None = None, name: str = "", folder: 
         name,
         caption,
         unread,
+        _uncategorized(record, tags),
     )
 
 
@@ -212,13 +225,13 @@ def _file_name(value: Any) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
-def _keys(record: Mapping[str, Any], name: str) -> tuple[int, int, int]:
+def _keys(record: Mapping[str, Any], name: str) -> tuple[int, ...]:
     """Return the keys of the file's name, else of its MD5: ``md5``, or e621's ``file.md5``."""
     if name:
         return picture_index.file_keys(name)
     file = record.get("file")
     md5 = record.get("md5") or (file.get("md5") if isinstance(file, dict) else None)
-    return (picture_index.stem_key(md5) if isinstance(md5, str) and md5 else 0), 0, 0
+    return picture_index.stem_key(md5) if isinstance(md5, str) and md5 else 0, *picture_index.NO_KEYS[1:]
 
 
 def parse_tags(record: Mapping[str, Any]) -> tuple[list[TagGroup], captions.Caption | None]:
@@ -241,9 +254,28 @@ def parse_tags(record: Mapping[str, Any]) -> tuple[list[TagGroup], captions.Capt
     present = [field for field in ("tag_string", "tags") if record.get(field) is not None]
     present += [field for field in CAPTION_FIELDS if isinstance(record.get(field), str)]
     if not present:
-        raise FieldError("no tags")
+        raise FieldError(NO_TAGS)
     field = next((field for field in present if record[field]), present[0])  # an empty one says nothing
     return _parse_caption(record[field]) if field in CAPTION_FIELDS else _parse_all(field, record[field])
+
+
+def _uncategorized(record: Mapping[str, Any], tags: Iterable[TagGroup]) -> tuple[str, ...]:
+    """Return the names that a record's field of all tags has beside those of its fields by category."""
+    layout = layout_of(tuple(record))
+    field = next((field for field in ("tag_string", "tags") if record.get(field)), "")
+    if not field or not layout.category_fields:
+        return ()
+    value, num_tags = record[field], sum(len(names) for names, _, _ in tags)
+    most = {str: lambda: value.count(" ") + 1, list: lambda: len(value)}.get(type(value))  # names that it has
+    if most and most() <= num_tags:  # as in most records, which need not be compared
+        return ()
+    try:
+        groups, _ = _parse_all(field, value)
+    except FieldError:
+        return ()
+    known = {danbooru_fields.plain_name(name) for names, _, _ in tags for name in names}
+    plain = (danbooru_fields.plain_name(name) for names, _, _ in groups for name in names)
+    return tuple(dict.fromkeys(name for name in plain if name not in known))
 
 
 def _is_names(value: Any) -> bool:
@@ -254,6 +286,7 @@ def _is_names(value: Any) -> bool:
 
 def _parse_all(field: str, tags: Any) -> tuple[list[TagGroup], captions.Caption | None]:
     """Return the tags of a field that holds all of them, in any of its forms."""
+    tags = _opened(field, tags)
     if isinstance(tags, str) and field == "tags" and captions.SEPARATING_COMMA.search(tags):
         return _parse_caption(tags)
     if isinstance(tags, (list, tuple)) and tags and isinstance(tags[0], tuple):
@@ -283,6 +316,7 @@ def _by_namespace(names: list[str]) -> list[TagGroup]:
 def _rating_of(record: Mapping[str, Any]) -> tuple[str, str]:
     """Return the rating of a record, from its field or from a list of tags, as `Post` has it and its like."""
     tags = record.get("tags")
+    tags = written_lists.parse(tags) if isinstance(tags, str) and tags.startswith("[") else tags
     of_tags = tags if isinstance(tags, (list, tuple)) else ()
     ratings = (tag for tag in of_tags if str(tag)[:7].lower() == "rating:")
     return danbooru_fields.first_rating([record.get("rating"), *ratings])
@@ -294,8 +328,19 @@ def _parse_caption(text: str) -> tuple[list[TagGroup], captions.Caption]:
     return [(names, 0, None)], caption
 
 
+def _opened(field: str, value: Any) -> Any:
+    """Return the names of a list that is written as one text; any other value as it is."""
+    if not isinstance(value, str) or not written_lists.seems_one(value):
+        return value
+    names = written_lists.parse(value)
+    if names is None:
+        raise FieldError(f"{field} is a text like a list, which cannot be read: {value.strip()[:60]}")
+    return names
+
+
 def _parse_names(field: str, value: Any) -> list[str]:
     """Return the tag names of a field: words of a text, or a list."""
+    value = _opened(field, value)
     if isinstance(value, str):
         return value.split()
     if isinstance(value, (list, tuple)) and _is_names(value):

@@ -35,6 +35,7 @@ _MOST_FILES = 1_000_000  # of a folder that are looked at
 _MOST_OPENED = 20  # files of a folder that are opened
 _UNREADABLE = "a file that cannot be read"
 _MOST_FOLDERS = 100  # that are looked through for a first picture
+_MOST_NAMED = 8  # columns or fields, in a message
 _HEAD = 2**16  # bytes of a file that are looked at
 _TAR_MAGIC = slice(257, 262)
 
@@ -132,6 +133,9 @@ def _of_text(path: pathlib.Path, head: bytes) -> tuple[str, str]:
     columns = [name.strip().strip('"').lower() for name in cells]
     if len(columns) > 1 and danbooru_post.is_post(dict.fromkeys(columns)):
         return "e621", f"{path.name} is a table of posts with {join_names(columns)}"
+    if len(columns) > 1 and all(columns):
+        named = join_names(columns, _MOST_NAMED)
+        return "", f"a text whose first line names {named}: {danbooru_post.lacks(columns)}"
     if not head:
         return "", "an empty file"
     if "\0" in text:
@@ -181,7 +185,32 @@ def _of_folder(path: pathlib.Path) -> Detected:
     census = image_folder.Census()
     for top, names in image_folder.walk(path):
         census.count(top, names)
-    raise UserError(f"no source of posts is at {path}. Looked for: {_looked_for()}. {census.describe(path)}")
+    near = "; ".join(_near_misses(folder))
+    raise UserError(
+        f"no source of posts is at {path}{f': {near}' if near else ''}. Looked for: {_looked_for()}. "
+        f"{census.describe(path)}"
+    )
+
+
+def _near_misses(folder: _Folder) -> Iterator[str]:
+    """Yield why files that may be meant as posts or captions are none, of each kind the first."""
+    for name in folder.with_suffix(_TABLE_SUFFIXES)[:1]:
+        yield f"{name} is {_of_file(folder.path / name)[1]}"
+    for name in _other_json(folder)[:1]:
+        try:
+            fields = json_lines.first_fields(folder.path / name)
+        except (UserError, WorkError):
+            continue
+        if fields:
+            yield f"{name} has records with {join_names(fields, _MOST_NAMED)}: {danbooru_post.lacks(fields)}"
+    endings = tuple(end for end in sidecar_folders.SUFFIXES if end not in _JSON_SUFFIXES)
+    texts = [name for name in folder.with_suffix(endings) if _stem(name) not in folder.pictures]
+    if texts and folder.pictures:
+        picture = next(name for name in folder.names if image_folder.is_image(name))
+        yield (
+            f"{counted(len(texts), 'text has', 'texts have')} the name of no picture, such as {texts[0]}; "
+            f"that of {picture} is {image_folder.stem_of(picture)}.txt or {picture}.txt"
+        )
 
 
 def _with_unread_texts(detected: Detected, folder: _Folder) -> Detected:

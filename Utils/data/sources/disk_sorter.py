@@ -54,11 +54,16 @@ class DiskSorter:
         self.vocabulary = Vocabulary()
         self.rejected: list[tuple[int, str, str]] = []  # (post id, where it was, reason), the first 10,000
         self.num_rejected = 0
-        self._has_ratings = self._has_names = False
+        self._has_ratings, self._has_names, self._file_name = (
+            False,
+            False,
+            "",
+        )  # the first that a record names
         self._layouts: collections.Counter[str] = collections.Counter()  # records of each layout
         self._num_sentences, self._sentence = 0, ""  # in captions, and the first one
         self.separators = captions.SeparatorCounts()  # of the tags in captions
         self._num_unread_ratings, self._unread_ratings = 0, dict[str, None]()  # how many; the first three
+        self._num_uncategorized, self._uncategorized = 0, dict[str, None]()  # posts; the first three names
         self._names: dict[int, str] = {}  # place of a post without an id -> its file's name
         self._notes: list[str] = []
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the source
@@ -84,7 +89,9 @@ class DiskSorter:
         try:
             post = danbooru_post.parse_post(record, name=key or member, folder=folder)
             if member and not record.get("image"):  # its row is no name that another file may have
-                post = dataclasses.replace(post, keys=(picture_index.file_keys(member)[0], 0, 0))
+                post = dataclasses.replace(
+                    post, keys=(picture_index.file_keys(member)[0], *picture_index.NO_KEYS[1:])
+                )
                 self._has_names = True
             self.add(post)
         except FieldError as error:
@@ -109,11 +116,16 @@ class DiskSorter:
             self._num_unread_ratings += 1
             if len(self._unread_ratings) < 3:
                 self._unread_ratings[post.unread_rating] = None
+        if post.uncategorized:
+            self._num_uncategorized += 1
+            if len(self._uncategorized) < 3:
+                self._uncategorized |= dict.fromkeys(post.uncategorized[: 3 - len(self._uncategorized)])
         self._ids.append(post.post_id)
         self._sizes.append(len(rows))
         if self._keeps_keys:
             self._keys.extend(post.keys)
             self._has_names = self._has_names or bool(post.keys[-1])
+            self._file_name = self._file_name or post.name
         self._ratings.append(ord(post.rating) if post.rating else 0)
         self._status.append(post.status)
         self._unwritten.append(rows)
@@ -150,6 +162,12 @@ class DiskSorter:
         notes = [f"recognized: records of {', '.join(layouts)}"] if layouts else []
         if self._num_unread_ratings:
             notes.append(unread_ratings_note(self._num_unread_ratings, self._unread_ratings))
+        if self._num_uncategorized:
+            notes.append(
+                f"{counted(self._num_uncategorized, 'post has', 'posts have')} tags that no field of a "
+                f"category lists, such as {', '.join(self._uncategorized)}; these are left out. A file "
+                "without the fields by category gives all, and --tags their categories"
+            )
         if self._num_sentences:
             notes.append(
                 f"{self._num_sentences:,} sentences in captions are no tags and are left out, "
@@ -223,6 +241,10 @@ class DiskSorter:
             rejected=tuple(self.rejected),
             notes=self.notes(),
             has_names=self._has_names,
+            file_name=self._file_name,
+            names_of=lambda wanted: {
+                self._ids[place]: name for place, name in self._names.items() if self._ids[place] in wanted
+            },
         )
 
     def _read(self, starts: np.ndarray, posts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -98,6 +98,15 @@ def holds_posts(file: pathlib.Path) -> bool | None:
     return None if records else False
 
 
+def first_fields(file: pathlib.Path) -> list[str]:
+    """Return the fields of the first object of a file, [] where none is among its first records.
+
+    Raises WorkError where it cannot be read.
+    """
+    values = itertools.islice(read_values(file, danbooru_post.has_tags), _LINES_LOOKED_AT)
+    return next((list(value) for _, _, value in values if isinstance(value, dict)), [])
+
+
 def read_values(
     file: pathlib.Path,
     is_record: Callable[[dict[str, Any]], bool],

@@ -178,13 +178,14 @@ class _Reader:
         sorter, pictures = DiskSorter(keeps_keys=False, separator_steps=OF_TEXTS), self._pictures
         failures: list[tuple[int, str, str]] = []  # row of the picture, its path, the reason
         for picture, candidates in progress(self._pairs(), label="sidecars", unit="pictures"):
-            self._unread += candidates[1:]
             try:
                 post, record, sidecar = self._post_of(picture, candidates)
             except FieldError as error:
+                self._unread += candidates[1:]
                 failures.append((pictures.count, picture, str(error)))
                 pictures.add(picture, self._stated_id(candidates))
                 continue
+            self._unread += [name for name in candidates if name != sidecar]
             if record is not None:
                 sorter.note_layout(record)
             sorter.add(post)
@@ -200,7 +201,7 @@ class _Reader:
             for name in sorted(self._unpaired.values())
             if not _is_json(name)
         ]
-        sorter.note_files(self._unread, "not read, beside others of the same picture")
+        sorter.note_files(self._unread, "whose tags are not taken, beside others of the same picture")
         return sorter.finish(kind, self._path)
 
     def _pairs(self) -> Iterator[tuple[str, list[str]]]:
@@ -280,9 +281,12 @@ class _Reader:
             return
         unreadable = [f"{path}: {why}" for _, path, why in failures if why != "no sidecar"]
         if unreadable:
+            fields = ", ".join(danbooru_post.USUAL_TAG_FIELDS)
+            where = f". Tags in JSON are looked for as {fields}"
             raise UserError(
                 f"none of {self._pictures.count} pictures in {self._path} has a sidecar that can be read: "
                 f"{'; '.join(map(image_folder.printable, unreadable[:_MAX_LISTED]))}"
+                f"{where if unreadable[0].endswith(danbooru_post.NO_TAGS) else ''}"
             )
         endings = " ".join(self._suffixes)
         passed_by = self.census.passed_by().replace("\n", "; ")

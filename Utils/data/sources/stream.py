@@ -1,7 +1,7 @@
 """The interface of all sources: a stream of post blocks in the order of post ids, in bounded memory."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ class PostBlock:
         None  # relative to the image folder, from sources that find the files themselves
     )
     keys: np.ndarray | None = (
-        None  # (P,) picture_index.stem_key of the file's MD5, or (P, 3) file_keys of its name; 0 without one
+        None  # (P,) picture_index.stem_key of the file's MD5, or (P, 4) file_keys of its name; 0 without one
     )
 
 
@@ -37,6 +37,9 @@ class Source:
     blocks: Callable[[], Iterator[PostBlock]]  # ids rise over all blocks; every call begins a new pass
     rating_counts: Callable[[], dict[str, int]]  # letter -> posts
     has_names: bool = False  # whether posts are found by a file's name or path, which keys stands for
+    file_name: str = ""  # of a picture, as the first record that names one has it
+    # Of some ids, the names of the files of those posts that have nothing but these.
+    names_of: Callable[[Collection[int]], dict[int, str]] = lambda _: {}
     keep_unrated: bool = False  # whether a post without a rating passes the rating rule
     rejected: tuple[tuple[int, str, str], ...] = ()  # (post id, path, reason) of records that became no post
     notes: tuple[str, ...] = ()  # what was recognized and what was left out, each a sentence to print

@@ -19,6 +19,9 @@ CIRCLE, PHOTO_SET = map(parse_category, ("circle", "photo_set"))
         ({"tags": "ready,_set,_go 1,000_yen"}, [(["ready,_set,_go", "1,000_yen"], 0, None)]),
         ({"tags": "1girl,long hair,2boys"}, [(["1girl", "long_hair", "2boys"], 0, None)]),
         ({"tags": ["a", "b"]}, [(["a", "b"], 0, None)]),
+        ({"tags": "['a', 'b c']"}, [(["a", "b_c"], 0, None)]),
+        ({"tags": '["a", "character:b c"]'}, [(["a"], 0, None), (["b_c"], 4, None)]),
+        ({"tags_general": "['a' 'b']", "tags_artist": "[]"}, [(["a", "b"], 0, None), ([], 1, None)]),
         ({"tags": {"character": ["a"], "species": ["cat"]}}, [(["a"], 4, None), (["cat"], SPECIES, None)]),
         ({"tags_artist": ["x"], "tags_general": "a b"}, [(["a", "b"], 0, None), (["x"], 1, None)]),
         ({"tag_string": "", "tags": None}, [([], 0, None)]),
@@ -77,6 +80,8 @@ def test_a_post_is_known_by_the_path_of_its_picture(field):
         ({"id": float("inf"), "tags": ""}, "post id is no whole number"),
         ({"id": 1}, "no tags"),
         ({"id": 1, "tags": 5}, "neither a text nor a list"),
+        ({"id": 1, "tags": "['a' 'b' ... 'c']"}, "tags is a text like a list, which cannot be read: .'a'"),
+        ({"id": 1, "tags": "{'general': ['a']}"}, "tags is a text like a list"),
         ({"id": 1, "tags": ["a", 5]}, "neither a text nor a list"),
         ({"id": 1, "tags": [{"id": 1}]}, "without name"),
         ({"id": 1, "tags": [{"name": 3}]}, "whose name is no text"),
@@ -105,6 +110,23 @@ def test_names_with_numbers_are_no_tags(tags):
         danbooru_post.parse_tags({"tags": tags})
 
 
+@pytest.mark.parametrize(
+    ("record", "names"),
+    [
+        ({"tag_string": "a b c&#039;", "tag_string_general": "a", "tag_string_character": "b"}, ("c'",)),
+        ({"tags": ["a b", "c", "c"], "tags_general": ["a b"]}, ("c",)),
+        ({"tags": {"general": ["a"], "species": ["x"]}, "tags_general": ["a"]}, ("x",)),
+        ({"tag_string": "a b", "tag_string_general": "a b"}, ()),
+        ({"tags": ["rating:s", "a"], "tags_general": ["a"]}, ()),
+        ({"tags": 5, "tags_general": ["a"]}, ()),
+        ({"tag_string": "a b"}, ()),
+    ],
+)
+def test_names_that_no_field_of_a_category_has_are_known(record, names):
+    """A table that was cut down to tag_string and tag_string_general loses the characters."""
+    assert danbooru_post.parse_post({"id": 1, **record}).uncategorized == names
+
+
 def test_a_rating_among_the_tags_counts_where_no_field_has_one():
     record = {"id": 1, "tags": ["a", "rating:q"]}
     assert danbooru_post.parse_post(record).rating == "q"
@@ -116,8 +138,8 @@ def test_a_post_has_the_key_of_its_md5_and_may_be_named_by_its_file():
         {"id": 3, "md5": "AB", "rating": "e", "is_banned": 1, "tags": "a"}, post_id=9
     )
     assert (post.post_id, post.rating, post.status) == (9, "e", 0b10)
-    assert post.keys == (picture_index.stem_key("ab"), 0, 0)
-    assert danbooru_post.parse_post({"id": 3, "tags": "a"}).keys == (0, 0, 0)
+    assert post.keys == (picture_index.stem_key("ab"), 0, 0, 0)
+    assert danbooru_post.parse_post({"id": 3, "tags": "a"}).keys == (0, 0, 0, 0)
 
 
 def test_of_a_table_the_columns_that_matter_are_selected_the_id_first():

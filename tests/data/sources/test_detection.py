@@ -137,6 +137,34 @@ def test_what_no_source_is_says_what_was_looked_for_and_what_is_there(tmp_path):
         sources.detect(tmp_path / "d.db")
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        (
+            "a.csv",
+            "file_name,label\n1.jpg,cat\n",
+            "first line names file_name, label: no field of tags .tag_str",
+        ),
+        ("a.csv", "tags,url\na,b\n", "names tags, url: neither an id nor a file's name .id, post_id"),
+        (
+            "a.jsonl",
+            '{"file_names": ["1.jpg"], "tags": []}\n',
+            "a.jsonl has records with file_names, tags: neit",
+        ),
+        (
+            "1-tags.txt",
+            "hat, solo",
+            "1 text has the name of no picture, such as 1-tags.txt; that of 1.jpg is 1.t",
+        ),
+    ],
+)
+def test_files_that_were_meant_as_posts_say_what_they_lack(tmp_path, name, text, reason):
+    (tmp_path / "1.jpg").touch()
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=f"no source of posts is at {tmp_path}: .*{reason}"):
+        sources.detect(tmp_path)
+
+
 def test_every_source_has_a_description():
     assert set(sources.SOURCES) <= set(detection.KINDS)
 

@@ -27,7 +27,9 @@ def test_posts_come_back_sorted_whatever_the_blocks(monkeypatch, block_size):
     for post_id in random.permutation(50).tolist():
         names = [f"tag_{tag}" for tag in random.integers(0, 9, random.integers(0, 6))]
         expected[post_id] = ("gsqe"[post_id % 4], post_id % 32, post_id * 11, set(names))
-        sorter.add(Post(post_id, "gsqe"[post_id % 4], post_id % 32, [(names, 0, None)], (post_id * 11, 0, 0)))
+        sorter.add(
+            Post(post_id, "gsqe"[post_id % 4], post_id % 32, [(names, 0, None)], (post_id * 11, 0, 0, 0))
+        )
     source = sorter.finish("test", "here")
     posts = posts_of(source)
     assert list(posts) == sorted(expected)
@@ -58,6 +60,14 @@ def test_rejected_records_are_counted_and_the_first_are_named(monkeypatch):
     assert reasons == ["no tags"] * 3
     assert (len(sorter), sorter.num_rejected) == (1, 3)
     assert sorter.finish("test", "here").rejected == ((2, "line 2", "no tags"), (3, "line 3", "no tags"))
+
+
+def test_tags_without_a_category_of_records_with_categories_are_said():
+    sorter = DiskSorter()
+    for post_id in range(3):
+        sorter.add_record({"id": post_id, "tags": f"a b{post_id} c", "tags_general": "a c"}, "line")
+    note = sorter.finish("test", "here").notes[-1]
+    assert note.startswith("3 posts have tags that no field of a category lists, such as b0, b1, b2; these")
 
 
 def test_ratings_that_are_none_are_counted_and_said():

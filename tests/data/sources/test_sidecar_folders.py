@@ -184,7 +184,8 @@ def test_the_sidecar_with_tags_counts_and_the_others_are_said(tmp_path):
     source = read_sidecars(tmp_path)
     assert source.tags.set_index("name")["count"].to_dict() == {"hat": 1, "solo": 2}
     assert source.notes[0] == "recognized: records of Danbooru (1)"
-    assert source.notes[-1].startswith("3 files not read, beside others of the same picture: 1.tags")
+    start = "3 files whose tags are not taken, beside others of the same picture: 1.txt, 1.caption, 2.json"
+    assert source.notes[-1] == start
     chosen = read_sidecars(tmp_path, suffixes=(".caption",))
     assert chosen.tags["name"].tolist() == ["hat"]
 
@@ -194,6 +195,14 @@ def test_no_sidecar_that_can_be_read_is_an_error_with_its_reason(tmp_path):
     (tmp_path / "1.txt").write_bytes(b"\xff")
     (tmp_path / "2.txt").write_bytes(b"\xe9")
     with pytest.raises(UserError, match=r"none of 2 pictures .* 1.jpg: sidecar unreadable: no text in UTF-8"):
+        read_sidecars(tmp_path)
+
+
+def test_json_without_a_field_of_tags_says_which_fields_are_looked_for(tmp_path):
+    sidecar_folder(tmp_path, {"1.jpg": None, "1.jpg.json": '{"tweet_id": 1, "hashtags": ["hat"]}'})
+    with pytest.raises(
+        UserError, match="1.jpg: sidecar unreadable: no tags. Tags in JSON .* as tag_string, "
+    ):
         read_sidecars(tmp_path)
 
 
