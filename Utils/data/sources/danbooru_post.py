@@ -63,8 +63,8 @@ FIELD_MEANINGS = {
     ),
     "all its tags": (
         "a text (with commas, if it has any), a list of names, also as one text (`['a', 'b c']`), a list of "
-        "`{name, category, id}`, or `{category: names}`; their categories are general unless `--tags` names others, or a prefix as of "
-        "`character:rem`",
+        "`{name, category, id}`, or `{category: names}`; their categories are general unless "
+        "`--tags` names others, or a prefix as of `character:rem`",
         ("tag_string", "tags"),
     ),
     "its caption": ("tags between commas; sentences are counted and left out", CAPTION_FIELDS),
