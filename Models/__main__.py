@@ -14,6 +14,7 @@ import keras
 import Models
 from Models import summary
 from Utils.command.cli import Parser, UserError, assignment, command, print_json
+from Utils.command.text import counted
 
 LINE = "  {:<34} {:>12} {:>8}  {}"
 TABLE = "{:<24} {:<24} {:<18} {:>12} {:>10}"
@@ -54,7 +55,7 @@ def outline(name: str, image_size: int, num_labels: int, **overrides: Any) -> ke
 
 def _show_zoo(args: argparse.Namespace, families: list[str]) -> None:
     rows = []
-    _say(args, f"at {args.image_size} px, {args.num_labels} labels")
+    _say(args, f"at {args.image_size} px, {counted(args.num_labels, 'label')}")
     _say(args, LINE.format("model", "parameters", "GFLOPs", "source of the variant"))
     for family in families:
         _say(args, f"{family} ({Models.family(family).PAPER})")
@@ -101,7 +102,7 @@ def _show_model(args: argparse.Namespace, overrides: dict[str, Any]) -> None:
         print_json({"model": args.model, "parameters": parameters, "macs": macs, "spec": spec, "rows": table})
         return
     paper = Models.family(args.model).PAPER
-    print(f"{args.model} at {args.image_size} px, {args.num_labels} labels ({paper})")
+    print(f"{args.model} at {args.image_size} px, {counted(args.num_labels, 'label')} ({paper})")
     print(", ".join(f"{name}={value!r}" for name, value in spec.items()), end="\n\n")
     print(TABLE.format("layer", "kind", "output", "parameters", "GFLOPs"))
     for row in rows:

@@ -11,6 +11,7 @@ import pandas as pd
 from Models.layers.model_ends import with_probabilities
 from Models.porting import timm_folder
 from Utils.command.cli import UserError
+from Utils.command.text import counted
 from Utils.files import damage, hub, zip_files
 from Utils.files.atomic import local, require_file
 from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS, require_choice
@@ -95,7 +96,9 @@ def load_tagger(path: Any, which: str = "best") -> KerasTagger:
     tags_file = (file if file.is_dir() else file.parent) / tag_list.FILE
     frame = tag_list.read_beside_model(tags_file) if tags_file.is_file() else None
     if frame is not None and len(frame) != model.output_shape[-1]:
-        raise UserError(f"{tags_file} has {len(frame)} tags, but {file.name} gives {model.output_shape[-1]}")
+        raise UserError(
+            f"{tags_file} has {counted(len(frame), 'tag')}, but {file.name} gives {model.output_shape[-1]}"
+        )
     return KerasTagger(model, frame, model.input_shape[1], evidence, file)
 
 

@@ -219,8 +219,8 @@ def _chart(case: str, effects: list[ScoreEffect]) -> str:
 def text(effects: list[ScoreEffect], facts: dict[str, Any]) -> str:
     """Return the scores as lines of text."""
     lines = [
-        f"{facts['images']} pictures, {facts['tags']} tags, {facts['image_size']} px, threshold "
-        f"{facts['threshold']:.4f}; pixels: mean difference from ours"
+        f"{counted(facts['images'], 'picture')}, {counted(facts['tags'], 'tag')}, {facts['image_size']} px, "
+        f"threshold {facts['threshold']:.4f}; pixels: mean difference from ours"
     ]
     for case, rows in _by_case(effects).items():
         lines += ["", f"{case:<24}  pixels  micro F1               95%  less ours                 95%"]

@@ -100,7 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         taggers.contestants, posts, _aliases(options, taggers.contestants, posts), options.only_labeled
     )
     _say(
-        f"{len(shared.judged):,} tags that all {len(taggers.contestants)} taggers have, {len(posts):,} posts"
+        f"{counted(len(shared.judged), 'tag')} that each of {counted(len(taggers.contestants), 'tagger')} "
+        f"has, {counted(len(posts), 'post')}"
     )
     with sole_writer(options.output):
         dumps = taggers.predict()

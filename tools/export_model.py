@@ -25,6 +25,7 @@ import pandas as pd
 from Utils.command import programs
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, WorkError, command, print_json
+from Utils.command.text import counted
 from Utils.data import dataset_folder
 from Utils.evaluation import predictions, threshold_table
 from Utils.files import csv_tables, hub, model_description, model_files
@@ -158,7 +159,7 @@ def _checked_job(options: argparse.Namespace, tagger: Any, inputs: Inputs) -> Jo
         raise UserError(f"{options.model} has no selected_tags.csv beside it; give its list with --tags")
     if len(frame) != tagger.model.output_shape[-1]:
         raise UserError(
-            f"{options.tags or options.model} has {len(frame)} tags, but the model gives "
+            f"{options.tags or options.model} has {counted(len(frame), 'tag')}, but the model gives "
             f"{tagger.model.output_shape[-1]} probabilities"
         )
     model_digest = model_files.digest_in_run(tagger.file) if inputs.dumps else None
@@ -179,7 +180,7 @@ def _checked_job(options: argparse.Namespace, tagger: Any, inputs: Inputs) -> Jo
         instead = "get the median of their category"
         if said := threshold_table.describe_missing(options.thresholds, cutoffs, frame, instead):
             print(said, file=sys.stderr)
-        frame = release_folder.with_thresholds(frame, inputs.thresholds)
+        frame = release_folder.with_thresholds(frame, cutoffs)
     from Models.loading import describe_timm
 
     source = initial_weights.find(options.model, options.which, describe_timm)
@@ -364,7 +365,8 @@ def _card(job: Job, facts: dict[str, Any], architecture: str) -> model_card.Fact
 def _summary(options: argparse.Namespace, facts: dict[str, Any]) -> str:
     """Return the lines that are printed at the end."""
     lines = [
-        f"{options.output}: {facts['num_labels']} tags at {facts['image_size']} px, layout {facts['layout']}",
+        f"{options.output}: {counted(facts['num_labels'], 'tag')} at {facts['image_size']} px, layout "
+        f"{facts['layout']}",
         f"model.onnx differs from the Keras model by {facts['onnx_difference']:.1e} at most; {facts['timm']}",
     ]
     for name, result in facts["flavors"].items():

@@ -29,6 +29,7 @@ import pandas as pd
 from Utils.command import programs
 from Utils.command.backend import prepare_backend
 from Utils.command.cli import Parser, UserError, assignment, command, print_json
+from Utils.command.text import counted
 from Utils.files import hub, model_description, model_files
 from Utils.files.atomic import sha256_of
 from Utils.files.exchange import put_back, replacing_together
@@ -190,7 +191,7 @@ def _tags(place: pathlib.Path, num_labels: int) -> pd.DataFrame | None:
         return None
     tags = tag_list.read_beside_model(file)
     if len(tags) != num_labels:
-        raise UserError(f"{file} has {len(tags)} tags, but the model gives {num_labels} outputs")
+        raise UserError(f"{file} has {counted(len(tags), 'tag')}, but the model gives {num_labels} outputs")
     return tags
 
 

@@ -182,7 +182,9 @@ def text_table(dump: predictions.Dump, rows: Iterable[Mapping[str, Any]]) -> str
     widths = [len(cell) for cell in aligned[0]]
     predictors = " " * (sum(widths[:2]) + 4)
     predictors += f"{'frequencies only':<{sum(widths[2:4]) + 2}}  model"
-    title = f"{dump.name}: {len(dump.probabilities)} images, micro F1 where precision = recall"
+    title = (
+        f"{dump.name}: {text.counted(len(dump.probabilities), 'image')}, micro F1 where precision = recall"
+    )
     text_lines = [title, "", predictors, *("  ".join(line) for line in aligned)]
     if has_ceiling:
         text_lines += [

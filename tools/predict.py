@@ -187,7 +187,8 @@ def _open_released(
     tags = tagger.tags if options.tags is None else tag_list.read(options.tags)
     if len(tags) != len(tagger.tags):
         raise UserError(
-            f"{options.tags} has {len(tags)} tags, but the model gives {len(tagger.tags)} probabilities"
+            f"{options.tags} has {counted(len(tags), 'tag')}, but the model gives {len(tagger.tags)} "
+            "probabilities"
         )
     info = {"run_name": tagger.name, "definition_name": None, "image_size": tagger.image_size}
     return _Released(tagger, PADDING[options.padding or "white"]), tags, info
@@ -224,7 +225,9 @@ def _load_keras(options: argparse.Namespace) -> tuple[Any, pd.DataFrame, dict[st
     if tags is None:
         raise UserError(f"{options.model} has no selected_tags.csv beside it; give its list with --tags")
     if len(tags) != outputs:
-        raise UserError(f"{options.tags} has {len(tags)} tags, but the model gives {outputs} probabilities")
+        raise UserError(
+            f"{options.tags} has {counted(len(tags), 'tag')}, but the model gives {outputs} probabilities"
+        )
     tagger.model.compile(jit_compile=jit_compile)
     names, recipe = _run(options.model)
     model_digest = digest_in_run(tagger.file)

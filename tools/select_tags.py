@@ -314,8 +314,9 @@ def notes_after(
     is_general = (selected.tags["category"] == tag_list.CATEGORIES["general"]).all()
     if is_general and not options.tags:
         notes.append(
-            f"all {len(selected.tags):,} tags count as general, as no category is named; --tags "
-            "selected_tags.csv (of a released tagger, or an export of tags) tells characters and copyrights"
+            f"{counted(len(selected.tags), 'tag counts', 'tags count')} as general, as no category is named; "
+            "--tags selected_tags.csv (of a released tagger, or an export of tags) tells characters and "
+            "copyrights"
         )
     return notes
 

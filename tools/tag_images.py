@@ -227,8 +227,8 @@ def _sidecar_jobs(options: argparse.Namespace, folders: dict[str, Folder]) -> tu
     )
     if others := picture_jobs.captions_of_other_endings(folders.values()) if options.output is None else []:
         _say(
-            f"{len(others)} captions with other endings, such as {others[0]}, are kept; a new .txt beside "
-            "them goes before them where captions are read"
+            f"kept: {counted(len(others), 'caption')} with other endings, such as {others[0]}; a new .txt "
+            "beside them goes before them where captions are read"
         )
     if num_elsewhere:
         sentence = (

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from Utils.command.text import counted
 from Utils.comparison import disagreements, tables, tagger_scores
 from Utils.comparison.comparison import Comparison
 from Utils.comparison.disagreements import Disagreement
@@ -72,7 +73,8 @@ def _rounded(value: Any) -> Any:
 
 def _title(facts: dict[str, Any]) -> str:
     newer = "" if facts["after_id"] is None else f" newer than post {facts['after_id']}"
-    return f"{len(facts['taggers'])} taggers on {facts['posts']:,} posts{newer} and {facts['tags']:,} tags"
+    taggers, posts = counted(len(facts["taggers"]), "tagger"), counted(facts["posts"], "post")
+    return f"{taggers} on {posts}{newer} and {counted(facts['tags'], 'tag')}"
 
 
 def _verdict(facts: dict[str, Any]) -> str:
@@ -142,7 +144,7 @@ def _headline(facts: dict[str, Any]) -> str:
         ece = (tagger["ECE"], f"{html_parts.format_value(tagger['ECE_above_first_bin'])} above 0.05")
         rows.append(
             (
-                (tagger["name"], f"{tagger['tags']:,} tags"), *cells, tagger["threshold"],
+                (tagger["name"], counted(tagger["tags"], "tag")), *cells, tagger["threshold"],
                 published["micro_F1"], both, published["macro_F1"], ece,
             )
         )  # fmt: skip
@@ -256,7 +258,7 @@ def _frequency_chart(scored: Sequence[TaggerScores], names: Sequence[str]) -> st
         for part in each.frequencies:
             place = bands.index(int(part.name.split(" ")[0].replace(",", "")))
             points.append((place, part.macro_f1))
-            texts.append(f"{name}, {part.name}: macro F1 {part.macro_f1:.3f} of {part.tags} tags")
+            texts.append(f"{name}, {part.name}: macro F1 {part.macro_f1:.3f} of {counted(part.tags, 'tag')}")
             highest = max(highest, place)
         series += [Series(name, points, number % 6), Series("", points, number % 6, lines=False, texts=texts)]
     axes = _BandAxis("posts on which the tag is true", -0.3, highest + 0.3), Axis("macro F1", 0, 1)
@@ -315,7 +317,7 @@ def _parts(facts: dict[str, Any]) -> str:
                 )
                 for tagger in taggers
             ]
-            rows.append(((part, f"{values['tags']:,} tags"), *cells))
+            rows.append(((part, counted(values["tags"], "tag")), *cells))
         head = ("", *(tagger["name"] for tagger in taggers))
         sections.append(html_parts.section(key, title, note, html_parts.table(head, rows, "headline")))
     return "".join(sections)

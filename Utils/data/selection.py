@@ -222,7 +222,7 @@ def require_filled_splits(blocks: Sequence[SelectedPosts], definition: Definitio
     held = ", ".join(f"{name} {counts[SPLITS.index(name)]}" for name in ranges)
     raise UserError(
         f"no post falls into {' and '.join(empty)}: splits are ranges of the post id modulo {SPLIT_MODULUS}, "
-        f"and the {len(ids)} posts give {held}. {_fitting_splits(ids, ranges)}"
+        f"and {counted(len(ids), 'post gives', 'posts give')} {held}. {_fitting_splits(ids, ranges)}"
     )
 
 

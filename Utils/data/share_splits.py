@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError
+from Utils.command.text import counted
 from Utils.data.definition import SPLITS
 
 
@@ -59,8 +60,9 @@ def draw(units: np.ndarray, offsets: np.ndarray, tags: np.ndarray, shares: Mappi
     num_units = int(units.max(initial=-1)) + 1
     if num_units < len(shares):
         raise UserError(
-            f"{len(units)} posts with {num_units} different pictures cannot be divided into {len(shares)} "
-            f"splits ({', '.join(shares)}); add pictures, or name fewer splits in the definition"
+            f"{counted(len(units), 'post')} with {counted(num_units, 'different picture')} cannot be divided "
+            f"into {len(shares)} splits ({', '.join(shares)}); add pictures, or name fewer splits in the "
+            "definition"
         )
     names = sorted(shares, key=SPLITS.index)
     parts = np.array([shares[name] for name in names])

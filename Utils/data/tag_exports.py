@@ -24,6 +24,7 @@ from Utils.data.sources import json_lines
 from Utils.files import compressed
 from Utils.files.atomic import AnyPath, require_file
 from Utils.files.csv_stream import CsvStream
+from Utils.images.image_folder import is_unicode
 from Utils.tags import tag_list
 
 _BLOCK = 2**16  # rows
@@ -365,6 +366,8 @@ def _tag_name(row: Mapping[str, Any], column: str) -> str:
     name = row.get(column)
     if not isinstance(name, str) or not name.strip():
         raise FieldError(f"no {column}")
+    if not is_unicode(name):
+        raise FieldError(f"half a surrogate pair in {column}")
     return plain_name(name)
 
 

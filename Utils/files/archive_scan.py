@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from Utils.command.cli import UserError
+from Utils.command.text import counted
 from Utils.files import atomic, parquet_members, tar_members, zip_members
 from Utils.files.atomic import AnyPath
 from Utils.files.parquet_members import ParquetError
@@ -170,7 +171,8 @@ def _table(archive: str, rows: Iterable[Row], path: str, notes: list[str]) -> pa
     kept = np.array(sorted(last.values()), np.int64)
     if len(kept) < len(names):
         notes.append(
-            f"{path}: {len(names) - len(kept)} members come again under the same name; the last counts"
+            f"{path}: {counted(len(names) - len(kept), 'member comes', 'members come')} again under the same "
+            "name; the last counts"
         )
     table = pa.table(
         [

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError, suggest
+from Utils.command.text import counted
 from Utils.files import csv_tables
 from Utils.files.atomic import read_json, require_file
 from Utils.tags import tag_list
@@ -73,7 +74,7 @@ def read(paths: Sequence[str | os.PathLike], tags: pd.DataFrame) -> Questions:
     unknown = [name for name in findings["tag"].unique() if name not in places]
     if unknown:
         raise UserError(
-            f"the tag list lacks {len(unknown)} tags of the audit, the first is {unknown[0]!r}"
+            f"the tag list lacks {counted(len(unknown), 'tag')} of the audit, the first is {unknown[0]!r}"
             f"{suggest(unknown[0], places)}; is --tags the list it was made with?"
         )
     numbers, names = pd.factorize(findings["tag"])

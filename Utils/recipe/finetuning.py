@@ -8,6 +8,7 @@ import dataclasses
 import math
 from typing import Any
 
+from Utils.command.text import counted
 from Utils.recipe.recipe import Recipe, flag
 
 # Measured on 270 to 2,700 training pictures (results/finetune): 8,000 presentations of 270 pictures,
@@ -130,7 +131,7 @@ def _length(situation: Situation) -> Choice:
         epochs = _clipped(PRESENTATIONS * records ** (PRESENTATIONS_GROW - 1), 3, 100)
         presentations = epochs * records
     fields |= {"epochs": epochs, "early_stopping": max(5, epochs // 3)}
-    reason = f"{records:,} pictures, {presentations:,} presentations; the best epoch's model counts"
+    reason = f"{counted(records, 'picture')}, {presentations:,} presentations; the best epoch's model counts"
     if situation.validation < MANY_TO_SCORE:
         fields["best_by"] = "loss"
         if not situation.is_probe:  # the loss of few ended one of six runs too early: 0.027 less F1

@@ -303,7 +303,8 @@ class TagMatch:
     def text(self) -> str:
         """The counts and some names in one line."""
         if self.new_head:
-            return f"the body alone, as the run has another head: all {len(self.new)} tags begin anew"
+            new = counted(len(self.new), "tag begins", "tags begin")
+            return f"the body alone, as the run has another head: {new} anew"
         if not self.num_kept:
             names = _in_brackets(self.new)
             return f"no tag in common, neither by id nor by name: all {len(self.new)} are new{names}"
@@ -314,8 +315,9 @@ class TagMatch:
             )
         renamed = _in_brackets([f"{old} is {new}" for old, new in self.renamed])
         return (
-            f"{self.num_kept} tags kept, {len(self.renamed)} of them renamed{renamed}; {len(self.new)} new"
-            f"{_in_brackets(self.new)}; {len(self.dropped)} dropped{_in_brackets(self.dropped)}"
+            f"{counted(self.num_kept, 'tag')} kept, {len(self.renamed)} of them renamed{renamed}; "
+            f"{len(self.new)} new{_in_brackets(self.new)}; {len(self.dropped)} dropped"
+            f"{_in_brackets(self.dropped)}"
         )
 
 

@@ -15,7 +15,6 @@ import pandas as pd
 
 from Utils.command import programs
 from Utils.command.cli import UserError, WorkError
-from Utils.evaluation import threshold_table
 from Utils.files.atomic import AnyPath
 from Utils.release import onnx_converter, onnx_runner, quantization
 from Utils.tags import tag_list
@@ -180,14 +179,14 @@ def check_onnx(path: AnyPath, model: keras.Model, images: np.ndarray, bound: flo
     return worst
 
 
-def with_thresholds(tags: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """Return a tag list with the column ``best_threshold``, from a thresholds.csv.
+def with_thresholds(tags: pd.DataFrame, cutoffs: np.ndarray) -> pd.DataFrame:
+    """Return a tag list with the column ``best_threshold``, from the threshold of each tag, NaN without one.
 
     A tag without a threshold gets the median of its category, else of all tags, because programs that read
     the column expect a number in every row, from 0 to 1; where every image has a tag, find_thresholds.py puts
     the float below 0. Raises UserError where no tag has one.
     """
-    thresholds = pd.Series(threshold_table.per_tag(table, tags), index=tags.index).clip(0, 1)
+    thresholds = pd.Series(cutoffs, index=tags.index).clip(0, 1)
     if thresholds.isna().all():
         raise UserError("the thresholds are of other tags: none of the released ones is in the table")
     of_category = thresholds.groupby(tags["category"]).transform("median")

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from Utils.command.text import counted
 from Utils.evaluation import calibration
 from Utils.report import svg_charts
 from Utils.report.svg_charts import Axis, Series
@@ -108,7 +109,9 @@ def f1_by_frequency(rows: Sequence[tuple[str, str, int, float]]) -> str:
     series = []
     for category in dict.fromkeys(row[1] for row in scored):
         members = [row for row in scored if row[1] == category]
-        texts = [f"{tag}: F1 {f1:.3f}, true on {positives} images" for tag, _, positives, f1 in members]
+        texts = [
+            f"{tag}: F1 {f1:.3f}, true on {counted(positives, 'image')}" for tag, _, positives, f1 in members
+        ]
         points = [row[2:] for row in members]
         series.append(Series(category, points, category_color(category), lines=False, texts=texts))
     if series:

@@ -9,10 +9,9 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from Utils.command.text import markdown_row
+from Utils.command.text import counted, markdown_row
 from Utils.evaluation import predictions
 from Utils.files import csv_tables
 from Utils.report import client_instructions, report
@@ -84,7 +83,7 @@ def _title(facts: Facts) -> list[str]:
     return [
         f"# {facts.name}",
         "",
-        f"Says which of {len(facts.tags):,} tags ({counts}) an illustration carries: {model}"
+        f"Says which of {counted(len(facts.tags), 'tag')} ({counts}) an illustration carries: {model}"
         f"{facts.parameters:,} parameters, {facts.image_size} x {facts.image_size} pixels. {terms}",
     ]
 
@@ -215,7 +214,7 @@ def _scores(facts: Facts) -> list[str]:
     head = ("category", "tags", "F1", "95%", "macro F1", "MCC", "threshold")
     for split, images, rows in facts.headlines:
         cells = [(row["category"], f"{row['tags']:,}", *_scored(row["model"])) for row in rows]
-        lines += ["", f"{split}, {images:,} images:", "", *_table(head, cells)]
+        lines += ["", f"{split}, {counted(images, 'image')}:", "", *_table(head, cells)]
     return lines
 
 
@@ -298,7 +297,7 @@ def _usage(facts: Facts) -> list[str]:
 
 
 def _limits(facts: Facts) -> list[str]:
-    rare = np.count_nonzero(facts.tags["count"] < RARE)
+    rare = int((facts.tags["count"] < RARE).sum())
     lines = [
         "## Limits",
         "",
@@ -310,7 +309,9 @@ def _limits(facts: Facts) -> list[str]:
         "- A character that is not in the list is not recognized, at most taken for one that is.",
     ]
     if rare:
-        lines.append(f"- {rare:,} of the tags have fewer than {RARE} posts; expect little of them.")
+        lines.append(
+            f"- {counted(rare, 'tag has', 'tags have')} fewer than {RARE} posts; expect little of them."
+        )
     if facts.image_size != CLIENTS_SIDE:
         lines.append(f"- The side is {facts.image_size}, not {CLIENTS_SIDE}: programs that take "
                      f"{CLIENTS_SIDE} for granted do not run it.")  # fmt: skip

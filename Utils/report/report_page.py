@@ -53,7 +53,7 @@ def _title(report: reporting.Report) -> str:
     """Return what was scored and how well, in one line."""
     dump, model = report.dump, report.headline[0]["model"]
     where = " ".join(str(dump.info[name]) for name in ("dataset", "split") if dump.info.get(name))
-    on = f"{len(dump.probabilities):,} images" + (f" of {where}" if where else "")
+    on = counted(len(dump.probabilities), "image") + (f" of {where}" if where else "")
     return f"{dump.name}: F1 {html_parts.format_value(model['F1'])} on {on}"
 
 
@@ -141,7 +141,7 @@ def _headline(rows: Iterable[Mapping[str, Any]]) -> str:
             (side["F1"], html_parts.format_interval(side["F1_low"], side["F1_high"], "–"))
             for side in (model, row["frequencies"])
         )
-        category = (row["category"], f"{row['tags']:,} tags")
+        category = (row["category"], counted(row["tags"], "tag"))
         macro = html_parts.format_interval(model["macro_F1_low"], model["macro_F1_high"], "–")
         others = (model["P"], model["R"], (model["macro_F1"], macro), model["MCC"], model["thres"])
         model_f1, frequencies_f1 = f1
@@ -244,8 +244,8 @@ def inflation_text(leaks: leakage.Leakage, about_interval: str = "") -> str:
 def _worst(report: reporting.Report) -> str:
     num_rare = sum(row.positives < report.min_positives for row in report.table)
     note = (
-        f"Among tags that are true on {report.min_positives} images or more; "
-        f"{num_rare} tags are rarer than that. "
+        f"Among tags that are true on {counted(report.min_positives, 'image')} or more; "
+        f"{counted(num_rare, 'tag is', 'tags are')} rarer than that. "
     )
     note += _about_pictures(
         "missed or wrong, with the probability of the tag", [tag.shots for tag in report.worst]
@@ -270,7 +270,7 @@ def _confused(report: reporting.Report) -> str:
     cards = [
         html_parts.card(
             f"{pair.predicted} for {pair.true}",
-            f"on {pair.images:,} images; by chance {pair.expected:.1f}",
+            f"on {counted(pair.images, 'image')}; by chance {pair.expected:.1f}",
             pair.shots,
         )
         for pair in report.confused

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from Utils.command.text import counted
 from Utils.training import diagnosis
 
 _CLEAR_LINE = "\r\033[K"  # to the start of the terminal's line, and erase it: the last status stood there
@@ -33,7 +34,7 @@ def silence() -> None:
 def opening_line(facts: Mapping[str, Any], has_validation: bool) -> str:
     """Return the line that a run begins with, from the facts that its folder records."""
     steps, records, batch_size = facts["steps_per_epoch"], facts["records"], facts["batch_size"]
-    line = f"{facts['devices']}; global batch {batch_size}, {steps} steps an epoch"
+    line = f"{facts['devices']}; global batch {batch_size}, {counted(steps, 'step')} an epoch"
     if records < batch_size:
         line += f"; the {records} training images do not fill a batch, which repeats some"
     if "repeats" in facts:

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from Utils.command.text import counted
+
 # Scores that say what is wrong; in history.csv they come after all other columns.
 SCORES = ("prior_loss", "prior_f1", "never_predicted", "saturated")
 MANY_SATURATED = 0.01  # share of outputs from which the line of an epoch names it
@@ -15,7 +17,7 @@ def describe(row: Mapping[str, Any]) -> list[str]:
     """Return what is unusual in an epoch's row of the history, in a few words each."""
     words = []
     if row.get("val_never_predicted"):
-        words.append(f"{row['val_never_predicted']:.0f} tags never predicted")
+        words.append(f"{counted(round(row['val_never_predicted']), 'tag')} never predicted")
     if row.get("val_saturated", 0.0) >= MANY_SATURATED:
         words.append(f"{row['val_saturated']:.0%} of outputs saturated")
     return words

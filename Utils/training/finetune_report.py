@@ -69,7 +69,7 @@ def say(experiment: Experiment, run: Run, selected_by: tuple[str, bool]) -> None
     for line in lines(run.history.rows, before, counts, selected_by, held, table):
         console.say(line)
     if table is not None:
-        console.say(f"the scores of all {len(table)} tags: {file}")
+        console.say(f"the scores of {counted(len(table), 'tag')}: {file}")
     has_ratings = tag_list.has_ratings(dataset.tags)
     console.say(next_command(str(run.folder), str(dataset.folder), experiment.recipe.probe, has_ratings))
 

@@ -115,7 +115,8 @@ class TrainingLoop(keras.callbacks.Callback):
             stack.enter_context(self._signals_as_requests())
             begin = step = self._resume()
             if step >= self.total_steps:
-                console.say(f"all {self.epochs} epochs are done; a higher --epochs continues from here")
+                done = counted(self.epochs, "epoch is", "epochs are")
+                console.say(f"{done} done; a higher --epochs continues from here")
             elif self._ended_early():
                 console.say("training has ended early before; --early-stopping 0 continues from here")
             try:
@@ -347,9 +348,8 @@ class TrainingLoop(keras.callbacks.Callback):
         if advice:
             console.say(advice)
         if self._ended_early() and epoch + 1 < self.epochs:
-            console.say(
-                f"no better {self.recipe.best_by} in {self.recipe.early_stopping} epochs: training ends early"
-            )
+            waited = counted(self.recipe.early_stopping, "epoch")
+            console.say(f"no better {self.recipe.best_by} in {waited}: training ends early")
             self.trained_model.stop_training = True
 
     def _ended_early(self, *rows: dict[str, Any]) -> bool:

@@ -81,7 +81,7 @@ def test_the_unit_that_fills_an_empty_split_costs_the_least():
 
 
 def test_too_few_pictures_are_refused():
-    with pytest.raises(UserError, match="1 different pictures cannot be divided into 2 splits"):
+    with pytest.raises(UserError, match="1 different picture cannot be divided into 2 splits"):
         drawn([[0], [1]], contents=[5, 5])
 
 

@@ -95,6 +95,17 @@ def test_a_bad_row_is_counted_and_the_others_are_read(tmp_path):
     assert "line 4: another number of cells than the first line; line 5: no name" in note
 
 
+def test_a_row_with_half_a_surrogate_pair_is_left_out(tmp_path):
+    rows = (
+        r'{"antecedent_name": "a\ud800", "consequent_name": "b"}',
+        '{"antecedent_name": "c", "consequent_name": "d"}',
+    )
+    (tmp_path / "a.jsonl").write_text("\n".join(rows))
+    exports = tag_exports.read(aliases=tmp_path / "a.jsonl")
+    assert exports.rules_for(["c"])[0].aliases == {"c": "d"}
+    assert "line 1: half a surrogate pair in antecedent_name" in exports.notes[0]
+
+
 @pytest.mark.parametrize(
     ("columns", "rows", "left_out"),
     [

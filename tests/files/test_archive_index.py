@@ -185,7 +185,7 @@ def test_of_one_name_the_last_member_counts_and_that_is_said(tmp_path):
     write_tar(tmp_path / "x.tar", [("1.jpg", b"old"), ("2.jpg", b"two"), ("1.jpg", b"new")])
     index = archive_index.build(tmp_path / "x.tar", [""])
     assert content(index) == {"2.jpg": b"two", "1.jpg": b"new"}
-    assert "1 members come again under the same name" in index.notes[0]
+    assert "1 member comes again under the same name" in index.notes[0]
 
 
 def test_archives_of_another_file_system(archives):

@@ -40,18 +40,17 @@ def test_tags_of_equal_counts_keep_the_order_of_the_model():
 
 
 def test_thresholds_fill_every_row():
-    table = pd.DataFrame(
-        {"scope": "tag", "category": "", "tag_id": ["0", "1", "3"], "name": "", "threshold": [0.4, 0.2, 0.8]}
-    )
-    thresholds = release_folder.with_thresholds(TAGS, table).set_index("name")["best_threshold"].to_dict()
+    cutoffs = np.full(len(TAGS), np.nan)
+    cutoffs[[NAMES.index(name) for name in ("smile", "general", "explicit")]] = 0.4, 0.2, 0.8
+    thresholds = release_folder.with_thresholds(TAGS, cutoffs).set_index("name")["best_threshold"].to_dict()
     assert (thresholds["smile"], thresholds["general"], thresholds["explicit"]) == (0.4, 0.2, 0.8)
     assert thresholds["1girl"] == 0.4  # the median of its category
     assert thresholds["sensitive"] == 0.5
     assert thresholds["reimu"] == 0.4  # the median of all, since its category has none
-    below = release_folder.with_thresholds(TAGS, table.assign(threshold=[-6e-8, 0.2, 1.0]))
+    below = release_folder.with_thresholds(TAGS, np.where(np.isnan(cutoffs), np.nan, -6e-8))
     assert below["best_threshold"].between(0, 1).all(), "as verify_release.py wants it"
     with pytest.raises(UserError, match="none of the released"):
-        release_folder.with_thresholds(TAGS, table.assign(tag_id=["77", "78", "79"]))
+        release_folder.with_thresholds(TAGS, np.full(len(TAGS), np.nan))
 
 
 def test_categories_are_listed_in_the_order_of_the_tags():

@@ -16,6 +16,7 @@ from helpers.weights import randomized
 
 import Models
 from tools import export_model
+from Utils.command.cli import UserError
 from Utils.recipe import initial_weights
 from Utils.release import format_table, formats, onnx_runner, release_folder
 from Utils.tags import tag_list
@@ -161,6 +162,22 @@ def test_the_files_follow_the_rules_of_clients(release):
     assert (stated["channels"], stated["layout"], stated["image_size"]) == ("BGR", "NHWC", 32)
     assert [step["type"] for step in stated["test"]] == ["convert_rgb", "pad_to_size"]
     assert json.loads((release / "config.json").read_text())["input_order"] == "bgr"
+
+
+def test_that_ids_are_of_two_boorus_is_said_once(run, tmp_path, monkeypatch, capsys):
+    path, rows = tmp_path / "thresholds.csv", ["scope,category,tag_id,name,threshold"]
+    names = tag_list.read(run / "selected_tags.csv")["name"]
+    ids = tag_list.read(run / "selected_tags.csv")["tag_id"]
+    rows += [f"tag,,{number},{name},0.5" for number, name in zip(np.roll(ids, 1), names, strict=True)]
+    path.write_text("\n".join(rows) + "\n")
+
+    def stop(*arguments):
+        raise UserError("far enough")
+
+    monkeypatch.setattr(export_model, "_write", stop)
+    assert export_model.main([str(run), "-o", str(tmp_path / "out"), "--thresholds", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("they are ids of two boorus") == 1 and "far enough" in said
 
 
 def test_thresholds_are_in_the_tag_list_and_complete_under_extra(release, thresholds):

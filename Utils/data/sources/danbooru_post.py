@@ -227,11 +227,14 @@ def _file_name(value: Any) -> str:
 
 def _keys(record: Mapping[str, Any], name: str) -> tuple[int, ...]:
     """Return the keys of the file's name, else of its MD5: ``md5``, or e621's ``file.md5``."""
-    if name:
-        return picture_index.file_keys(name)
     file = record.get("file")
     md5 = record.get("md5") or (file.get("md5") if isinstance(file, dict) else None)
-    return picture_index.stem_key(md5) if isinstance(md5, str) and md5 else 0, *picture_index.NO_KEYS[1:]
+    md5 = md5 if isinstance(md5, str) else ""
+    if not image_folder.is_unicode(name or md5):
+        raise FieldError(f"half a surrogate pair in {'its file name' if name else 'md5'}")
+    if name:
+        return picture_index.file_keys(name)
+    return picture_index.stem_key(md5) if md5 else 0, *picture_index.NO_KEYS[1:]
 
 
 def parse_tags(record: Mapping[str, Any]) -> tuple[list[TagGroup], captions.Caption | None]:

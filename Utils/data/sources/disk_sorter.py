@@ -24,6 +24,7 @@ from Utils.images.picture_index import NUM_KEYS
 from Utils.images.place import Place
 from Utils.tags import captions
 
+_SENTENCES = "sentence in captions is no tag and is", "sentences in captions are no tags and are"
 _MAX_LISTED = 10_000  # rejected records that are named one by one
 OF_FIELDS = (
     "a list of names in the field tags takes them as they are",
@@ -170,8 +171,7 @@ class DiskSorter:
             )
         if self._num_sentences:
             notes.append(
-                f"{self._num_sentences:,} sentences in captions are no tags and are left out, "
-                f"such as {self._sentence[:100]!r}"
+                f"{counted(self._num_sentences, *_SENTENCES)} left out, such as {self._sentence[:100]!r}"
             )
             if not captions.ends_in_stop(self._sentence):
                 notes[-1] += f"; if these are tags, {self._separator_steps[1]}"
@@ -206,7 +206,7 @@ class DiskSorter:
     def finish(self, kind: str, path: AnyPath) -> Source:
         """Return the posts as a `Source`, which keeps unrated posts where no record had a rating.
 
-        Says on stderr which names are in several categories.
+        Says on stderr which names are in several categories, or have half a surrogate pair.
         """
         self._write()
         self._file.flush()
@@ -223,8 +223,9 @@ class DiskSorter:
             self.vocabulary.reset_counts()
             for start in range(0, len(order), stream.BLOCK_SIZE):
                 self.vocabulary.add_counts(self._read(starts, order[start : start + stream.BLOCK_SIZE])[1])
-        if conflicts := self.vocabulary.describe_conflicts():
-            print(f"warning: {path}: {conflicts}", file=sys.stderr)
+        for sentence in (self.vocabulary.describe_conflicts(), self.vocabulary.describe_halved()):
+            if sentence:
+                print(f"warning: {path}: {sentence}", file=sys.stderr)
         tags, tag_ids = self.vocabulary.finish()
         codes = collections.Counter(np.frombuffer(self._ratings, np.uint8)[order].tolist())
         rating_counts = {

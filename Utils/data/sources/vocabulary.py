@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import WorkError
+from Utils.command.text import counted, join_names
 from Utils.data.danbooru_fields import plain_name
+from Utils.images.image_folder import is_unicode
 from Utils.tags.tag_list import category_name, name_id
 
 _NO_ROW = -1  # of a name that is nothing but spaces
@@ -24,6 +26,7 @@ class Vocabulary:
         self._categories: list[int] = []  # by row
         self._all_categories: dict[int, set[int]] = {}  # row -> all its categories, where it has several
         self._ids: dict[int, int] = {}  # row -> id, for sources that have ids
+        self._halved: dict[str, str] = {}  # spelling with half a surrogate pair -> name
         self._counts = np.zeros(0, np.int64)
 
     def rows_of(
@@ -50,6 +53,8 @@ class Vocabulary:
         if not name:
             seen[spelling] = _NO_ROW
             return _NO_ROW
+        if "\ufffd" in name and not is_unicode(spelling):
+            self._halved[spelling] = name
         row = self._rows.setdefault(name, len(self._names))
         if row == len(self._names):
             self._names.append(name)
@@ -75,6 +80,15 @@ class Vocabulary:
         if more:
             examples.append(f"and {more} more")
         return f"names in more than one category, each of them one tag: {', '.join(examples)}"
+
+    def describe_halved(self) -> str:
+        """Return which names have half a surrogate pair, and what stands for it; empty where none has."""
+        if not self._halved:
+            return ""
+        halves = counted(len(self._halved), "name of a tag has", "names of tags have")
+        return (
+            f"{halves} half a surrogate pair, for which U+FFFD stands: {join_names(self._halved.values(), 3)}"
+        )
 
     def add_counts(self, rows: np.ndarray) -> None:
         """Count one post more for every row in ``rows``."""

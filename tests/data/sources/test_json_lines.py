@@ -131,7 +131,7 @@ def test_what_was_recognized_and_skipped_is_said(tmp_path):
     notes = read_json_lines(tmp_path).notes
     assert notes == (
         "recognized: records of Hugging Face (1)",
-        "1 sentences in captions are no tags and are left out, such as 'A dog barks at the moon.'",
+        "1 sentence in captions is no tag and is left out, such as 'A dog barks at the moon.'",
         "1 file passed by, without posts: tags.json",
     )
 
@@ -184,3 +184,24 @@ def test_names_are_relative_to_their_file_and_found_wherever_the_place_begins(tm
         number = int(files.find(np.array([-5]), block.keys)[0])
         assert (number >= 0) == (name in same)
         assert number < 0 or files.paths(np.array([number])) == ["only/cat.png"]
+
+
+@pytest.mark.reliability(
+    "half a surrogate pair (\\ud800 alone) in JSON posts",
+    "names of tags are counted and named, with U+FFFD in its place; a post whose file has it is listed",
+)
+def test_half_a_surrogate_pair_is_counted_and_named(tmp_path, capsys):
+    text = [
+        r'{"id": 1, "tags": "a\ud800 b"}',
+        r'{"id": 2, "tags": ["a\ud800", "c\ud801", "\ud83d\udc31"]}',
+        r'{"file_name": "a\ud800.jpg", "tags": "b"}',
+        r'{"id": 4, "tags": "b", "md5": "\udfff"}',
+    ]
+    (tmp_path / "x.jsonl").write_text("\n".join(text))
+    source = read_json_lines(tmp_path / "x.jsonl")
+    assert set(source.tags["name"]) == {"a\ufffd", "b", "c\ufffd", "\U0001f431"}
+    said = capsys.readouterr().err
+    assert "2 names of tags have half a surrogate pair, for which U+FFFD stands: a\ufffd, c\ufffd" in said
+    assert [reason for *_, reason in source.rejected] == [
+        "half a surrogate pair in its file name", "half a surrogate pair in md5"
+    ]  # fmt: skip

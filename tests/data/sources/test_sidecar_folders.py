@@ -118,7 +118,7 @@ def test_captions_as_people_have_them(tmp_path):
         (8, "8.jpg", "sidecar unreadable: no text in UTF-8, or in UTF-16 with its mark; save it as UTF-8"),
     )
     (note,) = source.notes
-    assert note.startswith("1 sentences in captions are no tags and are left out, such as 'A girl stands")
+    assert note.startswith("1 sentence in captions is no tag and is left out, such as 'A girl stands")
 
 
 def test_ratings_of_captions_that_are_none_are_said(tmp_path):
@@ -152,7 +152,7 @@ def test_captions_with_blanks_between_tags_as_boorus_write_them(tmp_path):
     assert source.tags.set_index("name")["count"].to_dict() == counts
     assert source.rating_counts() == {"S": 1}
     assert source.notes == (
-        "1 sentences in captions are no tags and are left out, such as 'a girl with an umbrella walks "
+        "1 sentence in captions is no tag and is left out, such as 'a girl with an umbrella walks "
         "through the rain'; if these are tags, --separator blank makes every word a tag",
         "3 of 4 captions, such as '1girl solo long_hair', have blanks between their tags and no comma; "
         "--separator comma takes each as one tag",
