@@ -29,11 +29,10 @@ from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS, digest_in_run
 from Utils.files.outputs import require_replaceable_folder
 from Utils.images import codec, image_folder, image_limits, image_reader, places
 from Utils.recipe.recipe import RECIPE_FILE, read_recipe
-from Utils.serving import onnx_tagger
+from Utils.serving import onnx_tagger, place_predictions
 from Utils.tags import tag_list, tag_matching
 
 PADDING = {"white": 255, "black": 0}
-READERS = 2  # threads that decode while the model works
 
 
 def parser() -> Parser:
@@ -132,7 +131,24 @@ def _split(options: argparse.Namespace) -> Predict:
 
 def _place(options: argparse.Namespace) -> Predict:
     place = places.open_place(options.images, options.output)
-    return functools.partial(_predict_place, place, image_folder.image_paths(place, _say))
+    paths = image_folder.image_paths(place, _say)
+
+    def predict(model: Any, tags: pd.DataFrame, info: dict[str, Any], options: argparse.Namespace) -> None:
+        image_limits.allow_pixels(options.max_pixels)
+        place_predictions.write(
+            options.output,
+            place,
+            paths,
+            model,
+            tags,
+            info,
+            batch_size=options.batch_size,
+            padding=PADDING[info["padding"]],
+            dtype=options.dtype,
+            overwrite=options.overwrite,
+        )
+
+    return predict
 
 
 def _load(options: argparse.Namespace) -> tuple[Any, pd.DataFrame, dict[str, Any]]:
@@ -303,7 +319,7 @@ def _predict_split(
             batches, total=len(batches), label="predict", unit="batches"
         ):
             is_real = weights.numpy() > 0  # the last batch is filled up: one shape is compiled once
-            probabilities = _probabilities(model, images.numpy(), ids.numpy())[is_real]
+            probabilities = place_predictions.probabilities(model, images.numpy(), ids.numpy())[is_real]
             true = labels.numpy()[is_real]
             writer.add(probabilities[:, model_columns], ids.numpy()[is_real], true[:, dataset_columns])
 
@@ -331,73 +347,6 @@ def _common_columns(tags: pd.DataFrame, dataset: dataset_folder.Dataset) -> tupl
             f"{unknown} of the dataset's {dataset.num_labels} tags are unknown to the model", file=sys.stderr
         )
     return columns, matches[columns]
-
-
-def _probabilities(model: Any, images: np.ndarray, ids: Any) -> np.ndarray:
-    """Return (B, L) float32 of a full batch; WorkError if one is no number."""
-    probabilities = np.asarray(model.predict_on_batch(images))
-    broken = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
-    if len(broken):
-        raise WorkError(f"the model gives no number for image {ids[broken[0]]}: its weights are broken")
-    return probabilities
-
-
-def _size_of(place: places.Place, name: str) -> int | str:
-    """Return the bytes of a picture, empty where it is gone meanwhile."""
-    try:
-        return place.stamp(name)[0]
-    except OSError:
-        return ""
-
-
-def _predict_place(
-    place: places.Place,
-    paths: list[str],
-    model: Any,
-    tags: pd.DataFrame,
-    info: dict[str, Any],
-    options: argparse.Namespace,
-) -> None:
-    image_limits.allow_pixels(options.max_pixels)
-    rejected, rows = [], []
-    id_of = dict(zip(paths, image_folder.post_ids(paths, place), strict=True))
-    with predictions.writing(
-        options.output, tags, dtype=options.dtype, labels=False, info=info, overwrite=options.overwrite
-    ) as writer:
-        batches = image_reader.read_batches(
-            paths,
-            info["image_size"],
-            options.batch_size,
-            read_item=place.open,
-            padding=PADDING[info["padding"]],
-            prepare=getattr(model, "prepare", None),
-            readers=READERS,
-            remarks=(remarks := image_reader.Remarks()),
-        )
-        steps = -(-len(paths) // options.batch_size)
-        for names, images, unreadable in progress(batches, total=steps, label="predict", unit="batches"):
-            rejected += [(id_of[name], name, reason) for name, reason in unreadable]
-            if not names:
-                continue
-            ids = [id_of[name] for name in names]
-            filled = np.zeros(
-                (options.batch_size, *images.shape[1:]), images.dtype
-            )  # one shape: compiled once
-            filled[: len(images)] = images
-            probabilities = _probabilities(model, filled, [*ids, *[0] * options.batch_size])
-            writer.add(probabilities[: len(images)], ids)
-            rows += [(post, name, _size_of(place, name)) for post, name in zip(ids, names, strict=True)]
-        if not rows:
-            raise UserError(
-                f"none of the {len(paths)} images in {place} can be read; the first: {rejected[0][1:]}"
-            )
-        csv_tables.write_rows(writer.folder / predictions.PICTURES, predictions.PICTURE_COLUMNS, rows)
-        listed = [*rejected, *image_folder.unreadable_rows(place)]
-        csv_tables.write_rows(writer.folder / "rejected.csv", image_folder.REJECTED_COLUMNS, listed)
-    for _, name, reason in rejected:
-        _say(f"left out: {name}: {reason}")
-    for sentence in remarks.sentences("predicted"):
-        _say(sentence)
 
 
 if __name__ == "__main__":

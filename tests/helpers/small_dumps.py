@@ -1,16 +1,16 @@
 """Dumps of a few images and tags, written as tools write them."""
 
 import numpy as np
-import pandas as pd
 
+from helpers.tag_frames import frame_of
 from Utils.evaluation import predictions
 
 
 def write_dump(folder, p, y, ids, names, dtype="float32", **info):
     """Write a dump of probabilities (N, L), labels (N, L) or None, image ids (N,) and L tag names."""
-    numbers = range(1, len(names) + 1)
-    tags = pd.DataFrame({"tag_id": numbers, "name": names, "category": 0, "count": numbers})
-    with predictions.writing(folder, tags, dtype=dtype, labels=y is not None, info=info) as writer:
+    with predictions.writing(
+        folder, frame_of(*names), dtype=dtype, labels=y is not None, info=info
+    ) as writer:
         writer.add(p, ids, y)
     return folder
 

@@ -6,18 +6,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.tag_frames import FRAME, frame_of
 
 from Utils.command.cli import UserError
 from Utils.tags import tag_list
-
-FRAME = pd.DataFrame(
-    {
-        "tag_id": [7, 9999998, 3, 9999999, 5, 4, 8],
-        "name": ["b", "sensitive", "saber", "general", "fate", "a", "1girl"],
-        "category": [0, 9, 4, 9, 3, 0, 0],
-        "count": [50, 10, 900, 3, 40, 50, 60],
-    }
-)
 
 
 def test_order_is_ratings_general_copyright_character_by_count_then_id():
@@ -233,11 +225,6 @@ def test_a_list_whose_hash_cannot_be_read_is_refused(tmp_path, name):
     (tmp_path / name).write_text("[]")
     if name == "dataset.json":
         assert len(tag_list.read_beside_model(path, other_names=True)) == 1, "it is of another project"
-
-
-def frame_of(*names):
-    numbers = range(1, len(names) + 1)
-    return pd.DataFrame({"tag_id": numbers, "name": names, "category": 0, "count": numbers})
 
 
 def test_names_of_several_tags_are_described():

@@ -2,17 +2,9 @@
 
 import pandas as pd
 import pytest
+from helpers.tag_frames import FRAME, frame_of
 
 from Utils.tags import tag_list, tag_matching
-
-FRAME = pd.DataFrame(
-    {
-        "tag_id": [7, 9999998, 3, 9999999, 5, 4, 8],
-        "name": ["b", "sensitive", "saber", "general", "fate", "a", "1girl"],
-        "category": [0, 9, 4, 9, 3, 0, 0],
-        "count": [50, 10, 900, 3, 40, 50, 60],
-    }
-)
 
 
 def test_tags_match_by_id_then_by_name():
@@ -58,8 +50,3 @@ def test_a_list_in_another_language_keeps_its_ids(capsys):
     ours, theirs = frame_of("solo", "hat", "sky", "cat"), frame_of("seul", "chapeau", "ciel", "chat")
     assert tag_matching.matching_rows(ours, theirs).tolist() == [0, 1, 2, 3]
     assert "warning: 4 of 4 tag ids that both lists have name other tags" in capsys.readouterr().err
-
-
-def frame_of(*names):
-    numbers = range(1, len(names) + 1)
-    return pd.DataFrame({"tag_id": numbers, "name": names, "category": 0, "count": numbers})
