@@ -20,7 +20,7 @@ from Utils.data.danbooru_fields import RATING_NAMES, FieldError, parse_rating
 from Utils.data.sources import danbooru_post
 from Utils.data.sources.sidecar_folders import NAMESPACES, rating_and_tags
 from Utils.data.sources.vocabulary import clean
-from Utils.files import strict_json, tfrecord
+from Utils.files import strict_json, text_files, tfrecord
 from Utils.images import codec, image_folder
 from Utils.images.places import Place, join, of_archives
 from Utils.tags import captions, tag_list
@@ -185,7 +185,7 @@ def _read_labels(place: Place, sidecar: str | None, label_of: dict[str, int] | N
         names = [name for group in danbooru_post.parse_tags(record)[0] for name in group[0]]
         rating = parse_rating(record.get("rating"))
     else:
-        rating, of_caption = rating_and_tags(_parse_caption(data.decode("utf-8-sig"), label_of or {}))
+        rating, of_caption = rating_and_tags(_parse_caption(text_files.decoded(data), label_of or {}))
         names = list(of_caption)
     if label_of is None:
         raise UserError(

@@ -45,7 +45,7 @@ from Utils.data.selection_report import Outcome
 from Utils.data.sources.detection import Detected
 from Utils.data.sources.stream import Source
 from Utils.evaluation import duplicate_groups
-from Utils.files import atomic
+from Utils.files import atomic, text_files
 from Utils.files.atomic import git_commit, to_path
 from Utils.files.outputs import replacing_folder, require_replaceable_folder
 from Utils.images import image_folder, picture_index, places
@@ -174,7 +174,7 @@ def definition_to_keep(options: argparse.Namespace) -> str | None:
         path = pathlib.Path(options.definition).resolve()
         path = path / "definition.toml" if path.is_dir() else path
         if path == there.resolve():
-            return path.read_text(encoding="utf-8-sig")
+            return text_files.read_text(path, "a definition")
     if there.is_file() and is_edited(there):
         raise UserError(
             f"{there} was edited since its dataset was selected, and would be lost: give it as the first "

@@ -7,7 +7,10 @@ from Utils.images import image_folder
 
 
 def read(path: AnyPath) -> list[int] | list[str]:
-    """Return the post ids or the lines of a file, in its order; UserError where it names none."""
+    """Return the post ids or the lines of a file, in its order; UserError where it names none.
+
+    Paths of Windows, which have backslashes and no slash, get slashes.
+    """
     path = to_path(path)
     if path.suffix == ".npy":
         names = arrays.read(path, "post ids (.npy)", rank=1, kinds="iu").tolist()
@@ -15,9 +18,9 @@ def read(path: AnyPath) -> list[int] | list[str]:
         if wrong:
             raise UserError(f"{path}: a post id is from 0 to 2**63 - 1; got {wrong[0]}")
     else:
-        with damage.named(path, "is no list of post ids in UTF-8"):
-            text = require_file(path, "a list of post ids").read_text(encoding="utf-8-sig")
-        names = text_files.lines(text)
+        with damage.named(path, "is no list of post ids"):
+            lines = text_files.read_lines(require_file(path, "a list of post ids"))
+        names = [line if "/" in line else line.replace("\\", "/") for line in lines]
     if not names:
         raise UserError(f"{path} names no post; one id or path a line is expected")
     return names

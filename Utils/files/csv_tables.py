@@ -14,7 +14,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from Utils.command.cli import UserError
-from Utils.files import damage
+from Utils.files import damage, text_files
 from Utils.files.atomic import AnyPath, replacing, require_file
 
 _Quoting = Literal[0, 2]  # csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC
@@ -58,9 +58,13 @@ def _require_columns(path: AnyPath, present: Iterable[Any], needed: Iterable[str
 def shown_header(names: Sequence[str]) -> str:
     """Return the columns of a table for an error, with what to do where other marks than commas part them."""
     text = ",".join(names)
-    mark = next((mark for mark in (";", "\t", "|") if len(names) == 1 and mark in text), None)
-    hint = f" (cells are parted by {mark!r} there; save it with commas)" if mark else ""
-    return f"{text if len(text) <= _MOST_TEXT else f'{text[:_MOST_TEXT]} ...'}{hint}"
+    return f"{text if len(text) <= _MOST_TEXT else f'{text[:_MOST_TEXT]} ...'}{parted_otherwise(names)}"
+
+
+def parted_otherwise(header: Sequence[str]) -> str:
+    """Return what to do where other marks than commas part the cells of a first line, else nothing."""
+    mark = next((mark for mark in (";", "\t", "|") if len(header) == 1 and mark in header[0]), None)
+    return f" (cells are parted by {mark!r} there; save it with commas)" if mark else ""
 
 
 def require_whole(path: AnyPath, text: str, by_hand: bool = False) -> None:
@@ -77,6 +81,7 @@ def require_whole(path: AnyPath, text: str, by_hand: bool = False) -> None:
         if row and len(row) != len(header):
             raise UserError(
                 f"{path}, line {reader.line_num} has {len(row)} cells; the first line names {len(header)}"
+                f"{parted_otherwise(header)}"
             )
     if text and not text.endswith(("\n", "\r")):
         if by_hand:
@@ -108,8 +113,7 @@ def report_missing_end(path: AnyPath, text: str) -> None:
 
 
 def _read_text(path: pathlib.Path) -> str:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        return file.read()
+    return text_files.decoded(path.read_bytes())
 
 
 def read_texts(path: AnyPath, what: str, columns: Iterable[str] = ()) -> list[dict[str, str]]:

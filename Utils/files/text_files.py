@@ -1,5 +1,6 @@
 """TOML and YAML files that a user writes, read with bounds: size, nesting, what aliases stand for."""
 
+import codecs
 import functools
 import re
 import tomllib
@@ -8,7 +9,7 @@ from typing import Any
 
 from Utils.command.cli import UserError
 from Utils.files import damage
-from Utils.files.atomic import AnyPath, require_file
+from Utils.files.atomic import AnyPath, require_file, to_path
 
 _MOST_BYTES = 2**24  # of a file that somebody wrote by hand
 _MOST_VALUES = 100_000  # of a YAML file, each alias counted as what it stands for
@@ -25,8 +26,29 @@ def lines(text: str) -> list[str]:
     return [line for line in stripped if line]
 
 
+def decoded(data: bytes) -> str:
+    """Return a text in UTF-8, or in UTF-16 with its mark, as shells and editors of Windows write it.
+
+    Raises ValueError, which says so, for anything else.
+    """
+    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return data.decode("utf-16" if is_utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError("no text in UTF-8, or in UTF-16 with its mark; save it as UTF-8") from error
+
+
+def read_lines(path: AnyPath) -> list[str]:
+    """Return the `lines` of a file; ValueError as of `decoded`."""
+    return lines(_with_usual_breaks(decoded(to_path(path).read_bytes())))
+
+
+def _with_usual_breaks(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def read_toml(path: AnyPath, what: str) -> dict[str, Any]:
-    """Return the table of a TOML file, UTF-8; UserError names the file where it is none.
+    """Return the table of a TOML file; UserError names the file where it is none.
 
     ``what`` is what the file should be, for the error where there is no file.
     """
@@ -86,12 +108,12 @@ def _require_shallow(text: str) -> None:
 
 
 def read_text(path: AnyPath, what: str) -> str:
-    """Return the text of a small file in UTF-8; UserError where there is none, or it is too large."""
+    """Return the text of a small file as `decoded`; UserError where there is none, or it is too large."""
     path = require_file(path, what)
     size = path.stat().st_size
     if size > _MOST_BYTES:
         raise UserError(f"{what} is expected at {path}; it has {size:,} bytes, allowed are {_MOST_BYTES:,}")
-    return path.read_text(encoding="utf-8-sig")
+    return _with_usual_breaks(decoded(path.read_bytes()))
 
 
 def _size(value: Any, sizes: dict[int, int], open_values: set[int]) -> int:

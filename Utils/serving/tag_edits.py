@@ -3,6 +3,7 @@
 import argparse
 import csv
 import dataclasses
+import io
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from Utils.command.text import composed, join_names
 from Utils.data import tag_exports
 from Utils.data.sources import json_lines
 from Utils.data.tag_exports import TagRules
-from Utils.files import compressed, damage
+from Utils.files import compressed, damage, text_files
 from Utils.files.atomic import require_file
 from Utils.tags import tag_list
 
@@ -164,8 +165,9 @@ def _pairs(path: pathlib.Path) -> list[tuple[str, str]] | None:
     head = json_lines.as_utf8(compressed.head(path, 2**16, UserError))  # exports may be gzip or UTF-16
     if _HEADER.encode() in head.partition(b"\n")[0]:
         return None
-    with damage.named(path, "is no CSV in UTF-8"), path.open(newline="", encoding="utf-8-sig") as file:
-        rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
+    with damage.named(path, "is no CSV"):
+        text = io.StringIO(text_files.decoded(path.read_bytes()), newline="")
+        rows = [[cell.strip() for cell in row] for row in csv.reader(text) if row]
     if not rows:
         return None
     for number, row in enumerate(rows, 1):

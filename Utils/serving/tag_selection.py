@@ -212,8 +212,8 @@ def _names(words: Iterable[str], tag_names: Container[str], flag: str) -> Iterat
 
 def _lines(path: str, flag: str) -> list[str]:
     try:
-        return text_files.lines(pathlib.Path(path).read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
+        return text_files.read_lines(path)
+    except (OSError, ValueError) as error:
         raise UserError(f"{flag} @{path}: no list of tags can be read there: {error}") from error
 
 

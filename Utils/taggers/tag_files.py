@@ -64,10 +64,10 @@ def require_texts(path: pathlib.Path, values: Iterable[Any]) -> None:
 
 
 def lines(path: pathlib.Path) -> list[str]:
-    """Return the lines of a text file that are not empty; UserError where it is no UTF-8 or has none."""
+    """Return the lines of a text file that are not empty; UserError where it is no text or has none."""
     require_file(path, "a tag a line")
-    with damage.named(path, "is no text in UTF-8"):
-        names = text_files.lines(path.read_text(encoding="utf-8-sig"))
+    with damage.named(path, "is no list of tags"):
+        names = text_files.read_lines(path)
     if not names:
         raise UserError(f"{path} is empty; it needs a tag a line")
     return names

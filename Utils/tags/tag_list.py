@@ -17,7 +17,7 @@ import pandas as pd
 
 from Utils.command.cli import UserError, suggest
 from Utils.command.text import composed, join_names
-from Utils.files import csv_tables, damage
+from Utils.files import csv_tables, damage, text_files
 from Utils.files.atomic import AnyPath, read_json, require_file, to_path, write_json
 
 CATEGORIES = {"general": 0, "artist": 1, "copyright": 3, "character": 4, "meta": 5, "rating": 9}
@@ -179,8 +179,8 @@ def read_beside_model(path: AnyPath, other_names: bool = False) -> pd.DataFrame:
 
 def _read_texts(path: pathlib.Path) -> pd.DataFrame:
     """Return every cell as text; the index is the line in the file, which pandas' reader does not give."""
-    with damage.named(path, "is no CSV in UTF-8"), path.open(newline="", encoding="utf-8-sig") as file:
-        text = file.read()
+    with damage.named(path, "is no CSV"):
+        text = text_files.decoded(path.read_bytes())
         reader = csv.reader(io.StringIO(text, newline=""))
         lines = {reader.line_num: row for row in reader if row}  # noqa: B035  it changes with every row
     if not lines:
@@ -189,9 +189,13 @@ def _read_texts(path: pathlib.Path) -> pd.DataFrame:
     csv_tables.require_header(path, header)
     for line, row in lines.items():
         if len(row) != len(header):
-            raise UserError(f"{path}, line {line} has {len(row)} cells; the first line names {len(header)}")
+            raise UserError(
+                f"{path}, line {line} has {len(row)} cells; the first line names {len(header)}"
+                f"{csv_tables.parted_otherwise(header)}"
+            )
     csv_tables.report_missing_end(path, text)
-    return pd.DataFrame.from_dict(lines, orient="index", columns=header, dtype="str")
+    table = pd.DataFrame.from_dict(lines, orient="index", columns=header, dtype="str")
+    return table.loc[:, [bool(name) for name in header]]  # spreadsheets add columns without a name
 
 
 def _with_usual_columns(raw: pd.DataFrame) -> pd.DataFrame:

@@ -103,6 +103,6 @@ def test_tags_are_listed_in_place_or_in_a_file(tmp_path):
     (tmp_path / "words.txt").unlink()
     with pytest.raises(UserError, match="a list of tags"):
         read_definition(tmp_path)
-    (tmp_path / "words.txt").write_bytes(b"\xff\xfe")
+    (tmp_path / "words.txt").write_bytes(b"\xff\xff")
     with pytest.raises(UserError, match="words.txt is no list of tags"):
         read_definition(tmp_path)

@@ -10,6 +10,10 @@ from Utils.data import id_lists
 def test_lines_and_arrays(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf5\r\n\n x/7.jpg \n")
     assert id_lists.read(tmp_path / "a.txt") == ["5", "x/7.jpg"]
+    (tmp_path / "a.txt").write_bytes(
+        "C:\\x\\7.jpg\r\na/b\\c.jpg\r\n".encode("utf-16")
+    )  # PowerShell's dir > a.txt
+    assert id_lists.read(tmp_path / "a.txt") == ["C:/x/7.jpg", "a/b\\c.jpg"]
     np.save(tmp_path / "ids.npy", np.array([3, 2]))
     assert id_lists.read(tmp_path / "ids.npy") == [3, 2]
 

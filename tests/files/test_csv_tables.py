@@ -67,6 +67,14 @@ def test_a_wrong_file_is_named_with_its_fault(tmp_path, content, fault):
         csv_tables.read(tmp_path / "x.csv", "numbers", ("a", "b", "d"))
 
 
+def test_tables_of_excel_are_read_or_say_what_to_do(tmp_path):
+    (tmp_path / "a.csv").write_bytes("a,b,,\r\n1,é,,\r\n".encode("utf-16"))
+    assert csv_tables.read(tmp_path / "a.csv", "a table", ["a", "b"])["b"].tolist() == ["é"]
+    (tmp_path / "a.csv").write_text("a;b\n1;0,5\n")  # where a comma is in numbers
+    with pytest.raises(UserError, match="line 2 has 2 cells; .* 1 .cells are parted by ';' there; save it"):
+        csv_tables.read(tmp_path / "a.csv", "a table", ["a", "b"])
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match="numbers expected at .*x.csv; found nothing"):
         csv_tables.read(tmp_path / "x.csv", "numbers", ())

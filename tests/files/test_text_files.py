@@ -14,6 +14,18 @@ def test_only_line_breaks_end_a_line():
     assert text_files.lines(text) == ["a\u2028b.jpg", "c\x85d.jpg", "\u3000e\x0cf.jpg"]
 
 
+@pytest.mark.reliability("Lists, tables, TOML and YAML in UTF-16, as PowerShell and Excel write them", "read")
+def test_windows_texts_are_read(tmp_path):
+    text = "name = 'é'\r\n"
+    for data in (text.encode("utf-8-sig"), text.encode("utf-16"), b"\xfe\xff" + text.encode("utf-16-be")):
+        assert text_files.decoded(data) == text
+        (tmp_path / "x.toml").write_bytes(data)
+        assert text_files.read_toml(tmp_path / "x.toml", "a file") == {"name": "é"}
+        assert text_files.read_lines(tmp_path / "x.toml") == ["name = 'é'"]
+    with pytest.raises(ValueError, match="no text in UTF-8, or in UTF-16 with its mark; save it as UTF-8"):
+        text_files.decoded("é".encode("cp1252"))
+
+
 def laughs():
     """Nine levels of nine aliases each: 400 million values in a few hundred bytes."""
     lines = ['a: &a ["lol", "lol", "lol", "lol", "lol", "lol", "lol", "lol", "lol"]']

@@ -72,7 +72,7 @@ def test_a_file_that_is_no_audit_is_refused(content, says, tmp_path):
         (b"tag,post_id,probability,label\nsolo,5,high,0\n", "could not convert"),
         (b"tag,post_id,probability,label\nsolo,x5,0.5,0\n", "no CSV"),
         (b'tag,post_id,probability,label\n"solo,5,0.5,0\n', "unexpected end of data"),
-        (b"tag,post_id,probability,label\n\xff,5,0.5,0\n", "can't decode"),
+        (b"tag,post_id,probability,label\n\xff,5,0.5,0\n", "no text in UTF-8"),
     ],
 )
 def test_a_broken_csv_of_scores_is_refused(scores, says, tmp_path):

@@ -84,6 +84,14 @@ def test_errors_name_file_line_and_column(tmp_path, text, fault):
     assert fault in str(error.value)
 
 
+def test_columns_without_a_name_are_left_out(tmp_path):
+    """A spreadsheet writes them where a cell was touched once, pandas for its index."""
+    text = ",tag_id,name,category,count,,\n0,7,hat,0,5,,\n"
+    (tmp_path / "selected_tags.csv").write_bytes(text.encode("utf-16"))
+    frame = tag_list.read(tmp_path / "selected_tags.csv")
+    assert frame.to_dict("records") == [{"tag_id": 7, "name": "hat", "category": 0, "count": 5}]
+
+
 def test_a_missing_or_binary_file_is_an_error(tmp_path):
     with pytest.raises(UserError, match="found nothing"):
         tag_list.read(tmp_path / "no.csv")

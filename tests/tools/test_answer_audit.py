@@ -137,7 +137,7 @@ def test_findings_of_an_audit_end_in_the_shards(tmp_path):
         (b"", "no CSV"),
         (b"post,tags\n10,solo\n", "lacks the column image_id"),
         (b"image_id,tags\n1.5,solo\n", "'1.5' is no post id"),
-        (b"image_id,tags\n10,\xff\n", "can't decode"),
+        (b"image_id,tags\n10,\xff\n", "no text in UTF-8"),
         (b"image_id,tags\n7,solo\n", "names none of the posts that the audit asks about"),
     ],
 )

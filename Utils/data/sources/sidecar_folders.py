@@ -4,7 +4,6 @@ Captions of people and of kohya's trainer, Hydrus' sidecars, the JSON of boorus 
 """
 
 import array
-import codecs
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -25,7 +24,7 @@ from Utils.data.sources import danbooru_post, stream
 from Utils.data.sources.danbooru_post import Post, TagGroup
 from Utils.data.sources.disk_sorter import DiskSorter
 from Utils.data.sources.stream import PostBlock, Source
-from Utils.files import damage, strict_json
+from Utils.files import damage, strict_json, text_files
 from Utils.files.atomic import AnyPath
 from Utils.images import codec, image_folder, places
 from Utils.images.places import Place
@@ -347,11 +346,10 @@ def _id_in(record: Any) -> int:
 
 def _decoded(data: bytes) -> str:
     """Return a text in UTF-8, or in UTF-16 with its mark; FieldError for anything else."""
-    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        return data.decode("utf-16" if is_utf16 else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FieldError("no text in UTF-8, or in UTF-16 with its mark; save it as UTF-8") from error
+        return text_files.decoded(data)
+    except ValueError as error:
+        raise FieldError(str(error)) from error
 
 
 def _post_of_caption(caption: captions.Caption) -> Post:
