@@ -306,10 +306,10 @@ def finish(
 def _read_note(path: pathlib.Path, plan: str) -> dict[str, Any]:
     """Return the note of a shard, its ids as an array: ten million numbers of Python take 400 MB.
 
-    Raises WorkError where the shard was written by another plan.
+    Raises WorkError where the shard was written by another plan, or nobody says by which.
     """
     note = read_json(path, _NOTE)
-    if note.get("plan", plan) != plan:
+    if note.get("plan") != plan:
         raise WorkError(
             f"{note['file']} has other posts or labels: another process still packed what was selected "
             f"before; --overwrite starts afresh, once no other write_records works on {path.parents[1]}"

@@ -191,6 +191,7 @@ def replacing_folder(path: AnyPath, kind: FolderKind, overwrite: bool = False) -
             _require_replaceable(path, kind, overwrite, path)  # somebody may have put something there
             if path.exists():
                 path.rename(aside)
+                _require_replaceable(aside, kind, overwrite, aside)  # or did so at the last moment
             temporary.rename(path)
             if aside.exists():
                 # Named as temporary before it is deleted: after a kill half of it must not be restored.

@@ -56,9 +56,10 @@ def test_shards_of_other_posts_are_not_taken_for_these(tmp_path, posts):
     """Another machine may pack what was selected before while the dataset is selected again."""
     (shard, *_) = packing.divide(tmp_path, "small", posts, {**SETTINGS, "shard_size": 50})
     facts = {"split": "train", "file": "train/s", "records": 1, "bytes": 1, "sha256": "", "ids": [1]}
-    write_json(shard.note(tmp_path), {**facts, "rejected": [], "plan": "another"})
-    with pytest.raises(WorkError, match="train/s has other posts or labels.*--overwrite starts afresh"):
-        packing.finish(tmp_path, {"made": {}}, [shard], {})
+    for plan in ({"plan": "another"}, {}):
+        write_json(shard.note(tmp_path), {**facts, "rejected": [], **plan})
+        with pytest.raises(WorkError, match="train/s has other posts or labels.*--overwrite starts afresh"):
+            packing.finish(tmp_path, {"made": {}}, [shard], {})
     write_json(shard.note(tmp_path), {**facts, "rejected": [], "plan": shard.plan})
     manifest = packing.finish(tmp_path, {"made": {}}, [shard], {})
     assert manifest["records"]["train"]["records"] == 1

@@ -301,6 +301,21 @@ def test_what_comes_to_the_place_meanwhile_is_kept(tmp_path, overwrite):
     assert [item.name for item in tmp_path.iterdir()] == ["out"]
 
 
+def test_what_comes_to_the_place_after_it_was_looked_at_is_kept(tmp_path, monkeypatch):
+    path, look = tmp_path / "out", outputs._require_replaceable
+    make(path, "old")
+
+    def look_and_be_late(looked_at, *rest):
+        look(looked_at, *rest)
+        if path.exists():  # not when it was moved aside
+            write(path, my_txt="mine")
+
+    with pytest.raises(UserError, match="my.txt"), replacing_folder(path, KIND, overwrite=True) as folder:
+        write(folder, report_html="new", report_csv="new")
+        monkeypatch.setattr(outputs, "_require_replaceable", look_and_be_late)
+    assert tree(tmp_path) == {"out/report.html": "old", "out/report.csv": "old", "out/my.txt": "mine"}
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not lock folders")
 def test_a_folder_that_others_work_in_is_not_replaced(tmp_path):
     path = tmp_path / "out"
