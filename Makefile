@@ -24,6 +24,16 @@ ENV_DEV := .venv/.installed-dev
 PY := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
+# Any text as one word of the shell; `value` keeps make from expanding a $ in it. Folders that make writes into are
+# names of its rules, in which it allows neither spaces nor what the shell would not take as it stands.
+quoted = '$(subst ','\'',$(1))'
+IS_ODD := import re, sys; print("odd" if re.search(r"[^\w./~+@=,-]|^-", sys.argv[1]) else "")
+require_plain = $(if $(shell $(PYTHON) -c '$(IS_ODD)' $(call quoted,$(value $(1)))),$(error $(1) takes a folder \
+  without spaces and other marks than . _ - + = @ , in its name; got $(value $(1))))
+ifneq ($(value DEMO),demo)
+$(call require_plain,DEMO)
+endif
+
 .PHONY: help demo about-demo demo-labels own test test-slow test-newest lint clean docs study-labels study-learn
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -145,12 +155,17 @@ study-learn: $(ENV_DEV)
 # From somebody's captioned pictures and a released tagger to a tagger that says their tags. Stopped at any
 # moment, the same command goes on. The dataset is under OWN, by default own/ and the name of the pictures.
 # SELECT and FINETUNE are further words for these commands: SELECT="--folder-tags --tags list.csv".
-ifndef OWN
-OWN := own/$(shell basename "$(IMAGES)" | tr ' ' _)
+ifdef OWN
+$(call require_plain,OWN)
+else
+NAME := import os, re, sys; print(re.sub(r"[^\w.-]|^[.-]", "_", os.path.basename(os.path.abspath(sys.argv[1]))) or "_")
+OWN := own/$(if $(value IMAGES),$(shell $(PYTHON) -c '$(NAME)' $(call quoted,$(value IMAGES))))
 endif
 SELECT ?=
 FINETUNE ?=
-BEGUN_WITH = IMAGES=$(abspath $(IMAGES)) FROM=$(FROM)
+PICTURES := $(call quoted,$(value IMAGES))
+SOURCE := $(call quoted,$(value FROM))
+BEGUN_WITH := $(call quoted,IMAGES=$(abspath $(value IMAGES)) FROM=$(value FROM))
 PRINT_WEIGHTS := import Utils.command.interrupt, sys; \
   from Utils.command import backend, cli; \
   from Utils.recipe import command_line, initial_weights; \
@@ -163,31 +178,30 @@ own: own-words $(OWN)/audit.json $(OWN)/report/report.html
 	@echo "  $(PY) tools/tag_images.py $(OWN)/run OTHER_PICTURES --thresholds $(OWN)/thresholds.csv"
 	@echo "  $(PY) tools/export_model.py $(OWN)/run -o $(OWN)/release --layout full --thresholds $(OWN)/thresholds.csv"
 	@echo "  $(PY) tools/review_labels.py $(OWN)/audit.json $(OWN)/audit_wrong.json --tags $(OWN)/dataset/selected_tags.csv -o $(OWN)/decisions.jsonl"
-	@echo "  $(PY) tools/apply_decisions.py $(OWN)/decisions.jsonl --images $(IMAGES)"
+	@echo "  $(PY) tools/apply_decisions.py $(OWN)/decisions.jsonl --images" $(call quoted,$(PICTURES))
 
 .PHONY: own-words
 own-words:
-	@test -n "$(IMAGES)" -a -n "$(FROM)" || { echo "error: make own IMAGES=folder-of-pictures FROM=run-release-timm-folder-or-hub-id [OWN=folder]" >&2; exit 2; }
-	@test $(words $(OWN)) -eq 1 || { echo "error: make needs folders without spaces in their names; got OWN=$(OWN)" >&2; exit 2; }
-	@test ! -e "$(OWN)" -o -d "$(OWN)" || { echo "error: OWN=$(OWN) is a file; give a folder" >&2; exit 2; }
-	@test ! -f "$(OWN)/begun_with" || test "$$(cat "$(OWN)/begun_with")" = "$(BEGUN_WITH)" || { echo "error: $(OWN) was begun with other words: $$(cat "$(OWN)/begun_with"); OWN=another-folder begins anew" >&2; exit 2; }
-	@test -f "$(OWN)/begun_with" -o -e "$(IMAGES)" || case "$(IMAGES)" in *://*) ;; *) echo "error: there is nothing at IMAGES=$(IMAGES)" >&2; exit 2;; esac
+	@test -n $(PICTURES) -a -n $(SOURCE) || { echo "error: make own IMAGES=folder-of-pictures FROM=run-release-timm-folder-or-hub-id [OWN=folder]" >&2; exit 2; }
+	@test ! -e $(OWN) -o -d $(OWN) || { echo "error: OWN=$(OWN) is a file; give a folder" >&2; exit 2; }
+	@test ! -f $(OWN)/begun_with || test "$$(cat $(OWN)/begun_with)" = $(BEGUN_WITH) || { echo "error: $(OWN) was begun with other words: $$(cat $(OWN)/begun_with); OWN=another-folder begins anew" >&2; exit 2; }
+	@test -f $(OWN)/begun_with -o -e $(PICTURES) || case $(PICTURES) in *://*) ;; *) echo "error: there is nothing at" $(call quoted,IMAGES=$(value IMAGES)) >&2; exit 2;; esac
 
 # Whether both are there is seen before any work starts.
 $(OWN)/begun_with: | own-words $(ENV)
-	@test -n "$(FROM)" && $(PY) -c '$(PRINT_WEIGHTS)' "$(FROM)"
+	@$(PY) -c '$(PRINT_WEIGHTS)' $(SOURCE)
 	@mkdir -p $(OWN)
-	@echo "$(BEGUN_WITH)" > $@.new && mv $@.new $@
+	@printf '%s\n' $(BEGUN_WITH) > $@.new && mv $@.new $@
 
 $(OWN)/dataset/selected_tags.csv: | $(OWN)/begun_with
-	$(PY) tools/select_tags.py --from "$(IMAGES)" -o $(OWN)/dataset $(SELECT) || { unlink $(OWN)/begun_with; exit 2; }
+	$(PY) tools/select_tags.py --from=$(PICTURES) -o $(OWN)/dataset $(SELECT) || { unlink $(OWN)/begun_with; exit 2; }
 
 $(OWN)/dataset.packed: | $(OWN)/dataset/selected_tags.csv
 	$(PY) tools/write_records.py $(OWN)/dataset
 	@touch $@
 
 $(OWN)/run/model.keras: | $(OWN)/dataset.packed
-	$(PY) train.py finetune --dataset $(OWN)/dataset --init-from "$(FROM)" --run-dir $(OWN)/run $(FINETUNE)
+	$(PY) train.py finetune --dataset $(OWN)/dataset --init-from=$(SOURCE) --run-dir $(OWN)/run $(FINETUNE)
 	@test -f $@ || { echo "error: training was stopped; the same command continues it" >&2; exit 1; }
 
 $(OWN)/dump/dump.json: | $(OWN)/run/model.keras
@@ -231,8 +245,11 @@ $(ENV_DEV): requirements-dev.txt $(ENV)
 	$(PY) -m pip install -q -r requirements-dev.txt
 	touch $@
 
+# What make demo and make demo-labels wrote; whatever else lies there stays.
 clean:
-	rm -rf $(DEMO)
+	@test ! -e $(DEMO) -o -f $(DEMO)/booru/truth.csv || { echo "error: no booru that make demo drew is in $(DEMO); nothing was deleted" >&2; exit 2; }
+	rm -rf $(addprefix $(DEMO)/,booru dataset dataset.packed run dump test_dump thresholds.csv report labels)
+	@test ! -d $(DEMO) || rmdir $(DEMO) 2> /dev/null || echo "$(DEMO) keeps what make did not write:" $$(ls -A $(DEMO))
 
 docs: $(ENV_DEV)
 	$(PY) tools/render_site.py build/pages
