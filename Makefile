@@ -189,7 +189,7 @@ own-words:
 
 # Whether both are there is seen before any work starts.
 $(OWN)/begun_with: | own-words $(ENV)
-	@$(PY) -c '$(PRINT_WEIGHTS)' $(SOURCE)
+	@test -n $(SOURCE) && $(PY) -c '$(PRINT_WEIGHTS)' $(SOURCE)
 	@mkdir -p $(OWN)
 	@printf '%s\n' $(BEGUN_WITH) > $@.new && mv $@.new $@
 
