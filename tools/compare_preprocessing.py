@@ -22,7 +22,7 @@ from Utils.command import programs
 from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command, number, print_json
 from Utils.command.text import counted, join_names
-from Utils.data import dataset_folder
+from Utils.data import dataset_folder, picture_contents
 from Utils.evaluation import bootstrap
 from Utils.files import csv_tables, hub, parquet_files
 from Utils.files.atomic import provenance, to_path, write_json
@@ -155,6 +155,8 @@ def _labeled_images(dataset: Any, place: Place, splits: list[str], most: int) ->
     post_of = dict(zip(paths, (posts[row] for row in present), strict=True))
     for row, path in enumerate(good):
         labels[row, post_of[path]["label_indexes"]] = 1
+    post_ids = {path: post["post_id"] for path, post in post_of.items()}
+    picture_contents.warn_of_others(dataset.folder, place, {post_ids[path]: path for path in good})
     return good, labels
 
 

@@ -35,7 +35,7 @@ from Utils.comparison import (
 )
 from Utils.comparison.comparison import Contestant
 from Utils.comparison.judged_posts import JudgedPosts
-from Utils.data import dataset_folder, id_lists, tag_exports
+from Utils.data import dataset_folder, id_lists, picture_contents, tag_exports
 from Utils.data.post_images import ReadImages
 from Utils.evaluation import bootstrap, duplicate_groups, predictions
 from Utils.files import hub
@@ -232,11 +232,10 @@ class _Taggers:
     def _report_changed(self, dump: predictions.Dump) -> None:
         """Say how many pictures have other sizes than those that a dump is of: perhaps they are others."""
         id_of = dict(zip(self._posts.paths, self._posts.ids.tolist(), strict=True))
-        if count := len(dump_predictions.changed(dump.folder, self._place, id_of)):
+        if count := len(dump_predictions.changed(dump, self._place, id_of)):
             _say(
                 f"{dump.folder}: {count:,} of {counted(len(id_of), 'picture')} have other sizes than those "
-                f"that were predicted ({predictions.PICTURES}): they were changed since, or are other "
-                "pictures, whose ids are the same"
+                f"that were predicted ({predictions.PICTURES}): {picture_contents.CHANGED_OR_OTHERS}"
             )
 
     def _open(self, source: Any) -> onnx_tagger.ServingTagger:

@@ -14,14 +14,14 @@ import itertools
 import math
 import pathlib
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from Utils.command import programs, text
 from Utils.command.cli import Parser, UserError, command, print_json
-from Utils.data import dataset_folder, post_images
+from Utils.data import dataset_folder, picture_contents, post_images
 from Utils.evaluation import duplicate_groups, ground_truth, leakage, predictions, same_pictures
 from Utils.files import csv_tables
 from Utils.files.outputs import FolderKind, replacing_folder, require_replaceable_folder
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     history = None if options.run is None else run_history.read(options.run)
     maps = "" if options.maps is None else map_cards.section(options.maps)
     report = reporting.compute(
-        dump, _find_pictures(options), black, _is_leaked(dump, options), truth, history
+        dump, _find_pictures(options, dump), black, _is_leaked(dump, options), truth, history
     )
     with replacing_folder(options.output, REPORT, options.overwrite) as folder:
         _write(report, folder, maps)
@@ -126,10 +126,22 @@ def _require_posts(dataset: dataset_folder.Dataset, dump: predictions.Dump) -> N
     ).require(dump.folder, dataset.folder)
 
 
-def _find_pictures(options: argparse.Namespace) -> post_images.ReadImages:
-    """Return a function from post ids to the bytes of their images."""
+def _find_pictures(options: argparse.Namespace, dump: predictions.Dump) -> post_images.ReadImages:
+    """Return a function from post ids to the bytes of their images, which says how many are others now."""
     if options.images is not None:
-        return post_images.place_reader(places.open_place(options.images, options.output))
+        read = post_images.place_reader(places.open_place(options.images, options.output))
+
+        def find(ids: Collection[int]) -> dict[int, bytes]:
+            pictures, sizes = read(ids), dump.picture_sizes
+            if others := sum(sizes.get(post, len(data)) != len(data) for post, data in pictures.items()):
+                print(
+                    f"{others} of {text.counted(len(pictures), 'picture')} shown of {options.images} have "
+                    f"other sizes than those that were predicted: {picture_contents.CHANGED_OR_OTHERS}",
+                    file=sys.stderr,
+                )
+            return pictures
+
+        return find
     return post_images.dataset_reader(options.dataset) if options.dataset is not None else lambda ids: {}
 
 

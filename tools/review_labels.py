@@ -26,7 +26,7 @@ from Utils.command import programs
 from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, command
 from Utils.command.text import counted, join_names
-from Utils.data import dataset_folder, packing, post_images_server
+from Utils.data import dataset_folder, packing, picture_contents, post_images_server
 from Utils.files import hub
 from Utils.images import places
 from Utils.labels import label_lookup, questions, review_service
@@ -119,6 +119,9 @@ def prepared(options: argparse.Namespace) -> Iterator[flask.Flask]:
     paths = next((dataset.paths for dataset in datasets), None)
     place = places.open_place(options.images, options.output)
     images = post_images_server.PostImages(place, posts.tolist(), paths)
+    if dataset:
+        found = {post: path for post in images.sample if (path := images.find(post))}
+        picture_contents.warn_of_others(dataset, place, found)
     maps = LiveMaps(onnx_tagger.load(options.maps, deferred("Models.load"))) if options.maps else None
     with Journal(options.output) as journal:
         review = Review(asked, journal, reviewer, options.second_opinion)

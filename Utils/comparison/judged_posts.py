@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError
-from Utils.data import danbooru_fields, dataset_folder, post_images, sources
+from Utils.data import danbooru_fields, dataset_folder, picture_contents, post_images, sources
 from Utils.data.sources.stream import Source
 from Utils.files import parquet_files
 from Utils.images import image_folder, picture_index
@@ -74,7 +74,7 @@ class JudgedPosts:
 
 
 def of_dataset(folder: Any, splits: Sequence[str], place: Place) -> JudgedPosts:
-    """Return the posts of a dataset's splits whose pictures lie in a place.
+    """Return the posts of a dataset's splits whose pictures lie in a place; says where they are others.
 
     Raises UserError without posts.parquet, for a split that is not there, and where no picture is.
     """
@@ -91,7 +91,10 @@ def of_dataset(folder: Any, splits: Sequence[str], place: Place) -> JudgedPosts:
             )
         for ids, sizes, labels in labeled:
             blocks.append((ids, sizes, labels.astype(np.int64), [path_of.get(post) for post in ids.tolist()]))
-    return _located(blocks, dataset.tags, True, place, {}, f"{dataset.folder} {' and '.join(splits)}")
+    posts = _located(blocks, dataset.tags, True, place, {}, f"{dataset.folder} {' and '.join(splits)}")
+    path_of = dict(zip(posts.ids.tolist(), posts.paths, strict=True))
+    picture_contents.warn_of_others(dataset.folder, place, path_of)
+    return posts
 
 
 def _dataset_paths(dataset: dataset_folder.Dataset) -> dict[int, str]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from Utils.command.cli import UserError
 from Utils.command.text import counted, join_names
+from Utils.data.picture_contents import CHANGED_OR_OTHERS
 from Utils.evaluation import chunked_matrix, same_pictures
 from Utils.evaluation.chunked_matrix import Matrix
 from Utils.evaluation.predictions import Dump
@@ -98,6 +99,7 @@ def align(dumps: Sequence[Dump]) -> AlignedDumps:
         for dump, view in zip(dumps, views, strict=True)
     ]
     tags = dumps[0].tags.iloc[columns[0]].reset_index(drop=True)[list(COLUMNS)]
+    _report_other_sizes(dumps)
     for dump, places in zip(dumps[1:], columns[1:], strict=True):
         _report_other_categories(dump, dump.tags.iloc[places], tags)
     return AlignedDumps(tags, ids, views, labels, dropped)
@@ -108,6 +110,20 @@ def _require_same_pictures(dumps: Sequence[Dump], labels: Sequence[MatrixView | 
     labeled = [(dump.folder, view) for dump, view in zip(dumps, labels, strict=True) if view is not None]
     for folder, view in labeled[1:]:
         same_pictures.compare(labeled[0][1], view).require(labeled[0][0], folder)
+
+
+def _report_other_sizes(dumps: Sequence[Dump]) -> None:
+    """Print how many pictures have other sizes in a dump than in the first one."""
+    first = dumps[0].picture_sizes
+    for dump in dumps[1:]:
+        sizes = dump.picture_sizes
+        both = first.keys() & sizes.keys()
+        if count := sum(first[post] != sizes[post] for post in both):
+            print(
+                f"{dump.folder}: {count:,} of {counted(len(both), 'picture')} have other sizes than in "
+                f"{dumps[0].folder}: {CHANGED_OR_OTHERS}",
+                file=sys.stderr,
+            )
 
 
 def _report_other_categories(dump: Dump, tags: pd.DataFrame, first: pd.DataFrame) -> None:

@@ -6,6 +6,7 @@ A dump folder holds ``probabilities.npy`` (N, L), ``labels.npy`` (N, L) uint8, `
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import math
 import os
@@ -20,7 +21,7 @@ import pandas as pd
 from Utils.command import programs
 from Utils.command.cli import UserError, found
 from Utils.evaluation import chunked_matrix
-from Utils.files import arrays
+from Utils.files import arrays, csv_tables
 from Utils.files.atomic import read_json, write_json
 from Utils.files.outputs import FolderKind, replacing_folder
 from Utils.tags import tag_list
@@ -72,6 +73,16 @@ class Dump:
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < math.inf:
             return math.nan
         return float(value)
+
+    @functools.cached_property
+    def picture_sizes(self) -> dict[int, int]:
+        """The bytes of the files that were predicted, by post id; empty where images.csv has none."""
+        path, (post, _, size) = self.folder / PICTURES, PICTURE_COLUMNS
+        rows = csv_tables.read_texts(path, "the pictures of a dump") if path.is_file() else []
+        pairs = ((row.get(post) or "", row.get(size) or "") for row in rows)
+        return {
+            int(number): int(length) for number, length in pairs if number.isdecimal() and length.isdecimal()
+        }
 
     def require_labels(self) -> "Dump":
         """Return the dump; raise UserError if it has no labels to score against."""

@@ -10,7 +10,6 @@ import numpy as np
 
 from Utils.command.cli import UserError
 from Utils.evaluation import predictions
-from Utils.files import csv_tables
 from Utils.images import image_folder
 from Utils.images.census import warn_of_unreadable
 from Utils.images.places import Place
@@ -49,7 +48,7 @@ class DumpPredictions:
         row_of = {int(post): row for row, post in enumerate(dump.image_ids)}
         self._rows = {path: row_of[post] for path, post in zip(paths, ids, strict=True) if post in row_of}
         id_of = dict(zip(paths, ids, strict=True))
-        self._changed = changed(self.folder, place, id_of)
+        self._changed = changed(dump, place, id_of)
         if not self._rows:
             raise UserError(
                 f"none of the {len(paths)} pictures in {place} is among the {len(row_of)} of {folder}: they "
@@ -85,20 +84,15 @@ class DumpPredictions:
             )
 
 
-def changed(folder: pathlib.Path, place: Place, id_of: Mapping[str, int]) -> set[str]:
+def changed(dump: predictions.Dump, place: Place, id_of: Mapping[str, int]) -> set[str]:
     """Return the pictures whose files have another size than those of the same ids in a dump's images.csv.
 
     Empty without that file, or where it has no sizes.
     """
-    listed = folder / predictions.PICTURES
-    rows = csv_tables.read_texts(listed, "the pictures of a dump") if listed.is_file() else []
-    post, _, size = predictions.PICTURE_COLUMNS
-    sizes = {row[post]: row[size] for row in rows if post in row and size in row}
     others = set()
     for path, number in id_of.items():
-        expected = sizes.get(str(number))
-        if expected:
+        if number in dump.picture_sizes:
             with contextlib.suppress(OSError):  # gone meanwhile
-                if str(place.stamp(path)[0]) != expected:
+                if place.stamp(path)[0] != dump.picture_sizes[number]:
                     others.add(path)
     return others

@@ -1,6 +1,7 @@
 """Posts and labels of any source, those that have a picture in a place."""
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers import four_taggers, small_dataset
@@ -43,7 +44,7 @@ def test_rows_are_selected_and_counted(judged):
     assert few.digest(place) != posts.digest(place) == posts.digest(place)
 
 
-def test_posts_of_a_dataset_are_those_of_its_splits_that_have_a_picture(tmp_path):
+def test_posts_of_a_dataset_are_those_of_its_splits_that_have_a_picture(tmp_path, capsys):
     folder = small_dataset(tmp_path, num_posts=60)
     table = pq.read_table(folder / "posts.parquet").to_pylist()
     rows = [row for row in table if row["split"] in ("validation", "test")]
@@ -55,6 +56,13 @@ def test_posts_of_a_dataset_are_those_of_its_splits_that_have_a_picture(tmp_path
     tags = np.arange(len(posts.tags))
     for row, labels in zip(rows[1:], posts.matrix(tags, tags), strict=True):
         assert np.flatnonzero(labels).tolist() == sorted(row["label_indexes"])
+    assert "are other files" not in capsys.readouterr().err
+    contents = pq.read_table(folder / "posts.parquet")
+    others = pa.array(np.ones(len(contents), np.int64))  # what select_tags would have read
+    pq.write_table(contents.append_column("picture", others), folder / "posts.parquet")
+    judged_posts.of_dataset(folder, ["validation", "test"], place)
+    count = len(rows) - 1
+    assert f"{count} of {count} pictures looked at in {place} are other files" in capsys.readouterr().err
     with pytest.raises(UserError, match="none of .* posts of .*validation has a picture"):
         judged_posts.of_dataset(folder, ["validation"], open_place(folder))
     (folder / "posts.parquet").unlink()

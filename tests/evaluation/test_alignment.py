@@ -135,3 +135,16 @@ def test_dumps_of_other_pictures_with_the_same_ids_are_refused(tmp_path):
         UserError, match="own and .*other name posts by the same ids, but not the same pictures"
     ):
         alignment.align([without, own, corrected, other])
+
+
+def test_pictures_of_other_sizes_are_counted(tmp_path, capsys):
+    p, names = np.full((3, 2), 0.5, np.float32), ["a", "b"]
+    folders = [
+        write_dump(tmp_path / name, p, None, [1, 2, 3], names) for name in ("first", "second", "third")
+    ]
+    for folder, sizes in zip(folders, ("10 20 30", "10 21 30", "x  30"), strict=True):
+        lines = [f"{post},{post}.jpg,{size}\n" for post, size in enumerate(sizes.split(" "), 1)]
+        (folder / "images.csv").write_text("".join(["post_id,path,bytes\n", *lines]))
+    alignment.align(load(*folders))
+    said = capsys.readouterr().err
+    assert "second: 1 of 3 pictures have other sizes than in" in said and "third" not in said

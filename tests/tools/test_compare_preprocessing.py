@@ -6,12 +6,15 @@ import xml.etree.ElementTree as ElementTree
 
 import helpers
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from helpers import small_releases
 
 from tools import compare_preprocessing
 from Utils.clients import score_effects
 from Utils.data import dataset_folder
+from Utils.images.places import open_place
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +60,16 @@ def test_every_client_on_every_case(booru, tmp_path, capsys):
     assert "standalone, picobyte" in shown
     assert shown.splitlines()[-1] == f"next: python tools/tag_images.py {booru[0]} PICTURES"
     assert not (out / "wide.svg").exists()
+
+
+def test_pictures_that_are_others_than_the_datasets_are_said(booru, capsys):
+    dataset, images = dataset_folder.load(booru[2]), booru[4]
+    table = pq.read_table(dataset.folder / "posts.parquet")
+    changed = table.append_column("picture", pa.array([1] * len(table)))
+    pq.write_table(changed, dataset.folder / "posts.parquet")
+    paths, _ = compare_preprocessing._labeled_images(dataset, open_place(images), ["validation"], 10)
+    pq.write_table(table, dataset.folder / "posts.parquet")
+    assert f"{len(paths)} of {len(paths)} pictures looked at in {images}" in capsys.readouterr().err
 
 
 def test_pictures_without_a_tag_of_the_model_have_no_score(booru, tmp_path, monkeypatch, capsys):

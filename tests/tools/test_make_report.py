@@ -146,6 +146,28 @@ def test_sample_images_come_from_a_folder_or_a_dataset(tmp_path, capsys):
     assert "<img" not in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
 
 
+def test_sample_images_of_other_sizes_than_were_predicted_are_counted(tmp_path, capsys):
+    rng, ids = np.random.default_rng(0), np.arange(1, 41)
+    (tmp_path / "pictures").mkdir()
+    for post in ids:
+        (tmp_path / "pictures" / f"{post}.jpg").write_bytes(helpers.jpeg(int(post), 8))
+    sizes = [(tmp_path / "pictures" / f"{post}.jpg").stat().st_size for post in ids]
+    for name, change in (("own", 0), ("other", 1)):
+        with predictions.writing(tmp_path / name, TAGS) as writer:
+            writer.add(rng.random((40, 9)), ids, rng.random((40, 9)) < 0.5)
+            rows = [f"{post},x,{size + change}\n" for post, size in zip(ids, sizes, strict=True)]
+            (writer.folder / "images.csv").write_text("".join(["post_id,path,bytes\n", *rows]))
+        words = [
+            str(tmp_path / name),
+            "--images",
+            str(tmp_path / "pictures"),
+            "-o",
+            str(tmp_path / f"{name}_report"),
+        ]
+        assert main(words) == 0
+        assert ("have other sizes than those that were predicted" in capsys.readouterr().err) == bool(change)
+
+
 def test_white_and_black_are_tables_of_their_own(dump, capsys):
     black, _ = write_black_dump(dump)
     report(dump, capsys, "--black", str(black))

@@ -2,6 +2,8 @@
 
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from helpers import small_dataset, small_releases
 from helpers.reviewed import answer, make
@@ -81,3 +83,14 @@ def test_the_next_command_corrects_what_the_labels_came_from(tmp_path, monkeypat
     words = f"{tmp_path}/audit.json --tags {dataset}/selected_tags.csv -o {tmp_path}/decisions.jsonl --port 0"
     assert review_labels.main(words.split()) == 0
     assert f"--db {tmp_path / 'booru' / 'danbooru.db'} -o corrected.db" in capsys.readouterr().err
+
+
+def test_pictures_that_are_others_than_the_datasets_are_said(tmp_path, monkeypatch, capsys):
+    dataset = small_dataset(tmp_path / "booru", records=False)
+    table = pq.read_table(dataset / "posts.parquet")
+    pq.write_table(table.append_column("picture", pa.array([1] * len(table))), dataset / "posts.parquet")
+    (tmp_path / "audit.json").write_text(json.dumps({"tag_1": table["post_id"].to_pylist()[:2]}))
+    monkeypatch.setattr(http_server, "run", lambda server: server.close())
+    words = f"{tmp_path}/audit.json --tags {dataset}/selected_tags.csv -o {tmp_path}/decisions.jsonl --port 0"
+    assert review_labels.main(words.split()) == 0
+    assert "2 of 2 pictures looked at in" in capsys.readouterr().err
