@@ -10,7 +10,6 @@ import Utils.command.interrupt  # noqa: F401  first: imports take long
 
 import argparse
 import dataclasses
-import itertools
 import math
 import pathlib
 import sys
@@ -117,9 +116,8 @@ def _require_posts(dataset: dataset_folder.Dataset, dump: predictions.Dump) -> N
     if not np.isin(np.concatenate(known), ids).any():
         raise UserError(f"{dataset.folder} has a record of none of the {len(ids)} image ids of {dump.folder}")
     columns = tag_matching.matching_rows(dataset.tags, dump.tags, by_id=False)
-    blocks = itertools.chain.from_iterable(dataset.label_blocks(split) or () for split in dataset.splits)
     same_pictures.compare_posts(
-        blocks,
+        same_pictures.label_blocks(dataset),
         np.flatnonzero(columns >= 0),
         same_pictures.Rows(ids),
         lambda rows: dump.labels[rows][:, columns[columns >= 0]],

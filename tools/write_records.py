@@ -32,6 +32,7 @@ from Utils.command.machine import num_cores
 from Utils.command.text import counted
 from Utils.data import dataset_folder, packing, parquet_copy, shard_writer
 from Utils.data.dataset_posts import Posts
+from Utils.evaluation import same_pictures
 from Utils.files import job_engines
 from Utils.files.atomic import git_commit, is_remote, to_path
 from Utils.files.outputs import replacing_folder
@@ -114,6 +115,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not (options.images or options.reuse):
         options.images = recorded_images(folder, manifest)
     reused = packing.ReusedDataset(options.reuse, folder, manifest) if options.reuse else None
+    if reused:
+        overlap = same_pictures.compare_datasets(*map(dataset_folder.load, (folder, options.reuse)))
+        overlap.require(f"--reuse {options.reuse}", folder)
     if options.overwrite and manifest["records"]:
         with replacing_folder(folder, dataset_folder.DATASET, overwrite=True) as fresh:
             manifest = packing.copy_selection(folder, fresh)

@@ -10,15 +10,18 @@ without a word. The rule, wherever both sides know labels of the posts:
 - Few labels, or tags that all posts have, tell nothing, and neither does a file without labels.
 """
 
+import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 from Utils.command.cli import UserError
 from Utils.command.text import counted
-from Utils.data.dataset_folder import LabelBlock
+from Utils.data.dataset_folder import Dataset, LabelBlock
+from Utils.data.definition import SPLITS
 from Utils.evaluation.chunked_matrix import BLOCK_ROWS, Matrix, row_blocks
+from Utils.tags import tag_matching
 
 LEAST = 0.2  # the share of common labels below which two sides mean other pictures
 FEWEST = 10  # labels in common, beyond those of chance, that must be possible for a share
@@ -130,3 +133,37 @@ def compare_posts(
             if overlap.posts >= MOST_POSTS:
                 return overlap
     return overlap
+
+
+def compare_datasets(dataset: Dataset, other: Dataset) -> Overlap:
+    """Return the `Overlap` of the labels of two datasets, by post id and by the names of tags.
+
+    No post is compared where one of them has no list of its posts.
+    """
+    of_other = tag_matching.matching_rows(dataset.tags, other.tags, by_id=False)
+    columns = np.flatnonzero(of_other >= 0)
+    blocks, ids = [], np.empty(0, np.int64)
+    for block in label_blocks(dataset):
+        blocks.append(block)
+        ids = np.concatenate([ids, block[0]])
+        if len(ids) >= MOST_POSTS:
+            break
+    parts = [(ids[:0], ids[:0], ids[:0])]
+    for posts, lengths, labels in label_blocks(other):
+        is_asked = np.isin(posts, ids)
+        parts.append((posts[is_asked], lengths[is_asked], labels[np.repeat(is_asked, lengths)]))
+    posts, lengths, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    ends = np.cumsum(lengths)
+
+    def labels_of(rows: np.ndarray) -> np.ndarray:
+        dense = np.zeros((len(rows), other.num_labels), bool)
+        for place, row in enumerate(rows.tolist()):
+            dense[place, labels[ends[row] - lengths[row] : ends[row]]] = True
+        return dense[:, of_other[columns]]
+
+    return compare_posts(blocks, columns, Rows(posts), labels_of)
+
+
+def label_blocks(dataset: Dataset) -> Iterator[LabelBlock]:
+    """Yield the labels of all posts of a dataset, block by block; none without a list of its posts."""
+    return itertools.chain.from_iterable(dataset.label_blocks(split) or () for split in SPLITS)

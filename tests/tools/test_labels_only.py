@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from helpers import jpeg, small_dataset
 from helpers.packed_datasets import everything, odd_booru, rejections, stored, write
@@ -75,6 +76,22 @@ def test_pictures_that_were_exchanged_do_not_get_the_tags_of_others(tmp_path):
     assert rejections(new) == {"1.jpg": reason, "2.jpg": reason}
     assert relabel(new, old, "--overwrite", "--images", str(pictures)) == 0
     assert num_records(new) == 20
+
+
+@pytest.mark.reliability(
+    "write_records --reuse of another folder, whose pictures have the same numbers", "refused by their labels"
+)
+def test_records_of_other_pictures_with_the_same_ids_are_not_reused(tmp_path, capsys):
+    old = small_dataset(tmp_path, num_posts=60)
+    new = select(tmp_path, "new")
+    table = pq.read_table(new / "posts.parquet")
+    labels = table["label_indexes"].to_pylist()
+    for rolled, code in ((labels[1:] + labels[:1], 2), (labels, 0)):
+        changed = table.set_column(table.schema.get_field_index("label_indexes"), "label_indexes", [rolled])
+        pq.write_table(changed.cast(table.schema), new / "posts.parquet")
+        assert relabel(new, old) == code
+        assert ("but not the same pictures" in capsys.readouterr().err) == bool(code)
+    assert num_records(new) == num_records(old)
 
 
 def test_labels_only_gives_what_a_whole_run_gives(tmp_path, capsys):
