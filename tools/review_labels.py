@@ -115,11 +115,12 @@ def prepared(options: argparse.Namespace) -> Iterator[flask.Flask]:
     dump, dataset = _folders(options)
     options.images = options.images or _recorded_images(dataset)
     sources = _sources(options, dump, dataset, asked, posts)
-    datasets = (source for source in sources if isinstance(source, label_lookup.DatasetLabels))
-    paths = next((dataset.paths for dataset in datasets), None)
+    labels = next((source for source in sources if isinstance(source, label_lookup.DatasetLabels)), None)
+    paths = None if labels is None else labels.paths
     place = places.open_place(options.images, options.output)
     images = post_images_server.PostImages(place, posts.tolist(), paths)
-    if dataset:
+    if dataset and labels:
+        _warn_of_other_labels(asked, labels, dataset)
         found = {post: path for post in images.sample if (path := images.find(post))}
         picture_contents.warn_of_others(dataset, place, found)
     maps = LiveMaps(onnx_tagger.load(options.maps, deferred("Models.load"))) if options.maps else None
@@ -191,6 +192,24 @@ def _report(
         print(f"{absent} have no image in {options.images}", file=sys.stderr)
     if not http_server.is_local(options.host):
         print(f"warning: whoever reaches {options.host} can see the images and decide", file=sys.stderr)
+
+
+def _warn_of_other_labels(
+    asked: Questions, labels: label_lookup.DatasetLabels, dataset: pathlib.Path
+) -> None:
+    """Say how many of up to 1,000 labels are others in the dataset than when they were audited."""
+    names, total, others = asked.tags["name"].to_list(), 0, 0
+    for row in np.unique(np.linspace(0, len(asked) - 1, 1000).astype(np.int64)).tolist():
+        present = labels.tags_of(int(asked.posts[row]))
+        if present is not None:
+            is_present = any(name == names[asked.tag_of(row)] for name, _ in present)
+            total, others = total + 1, others + int(is_present != bool(asked.carried[row]))
+    if others:
+        print(
+            f"{others:,} of {counted(total, 'label')} looked at in {dataset} are others than when they were "
+            "audited: they were corrected since, or are of other pictures, whose ids are the same",
+            file=sys.stderr,
+        )
 
 
 def _warn_of_tags(tags: Sequence[str], maps: LiveMaps) -> None:

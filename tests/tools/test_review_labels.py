@@ -10,6 +10,7 @@ from helpers.reviewed import answer, make
 
 from tools import review_labels
 from Utils.serving import http_server
+from Utils.tags import tag_list
 
 
 def test_four_arguments_are_enough_and_second_opinions_are_asked_for(tmp_path, capsys):
@@ -85,12 +86,20 @@ def test_the_next_command_corrects_what_the_labels_came_from(tmp_path, monkeypat
     assert f"--db {tmp_path / 'booru' / 'danbooru.db'} -o corrected.db" in capsys.readouterr().err
 
 
-def test_pictures_that_are_others_than_the_datasets_are_said(tmp_path, monkeypatch, capsys):
+def test_pictures_and_labels_that_are_others_than_the_datasets_are_said(tmp_path, monkeypatch, capsys):
     dataset = small_dataset(tmp_path / "booru", records=False)
-    table = pq.read_table(dataset / "posts.parquet")
+    table, names = (
+        pq.read_table(dataset / "posts.parquet"),
+        tag_list.read(dataset / "selected_tags.csv")["name"],
+    )
     pq.write_table(table.append_column("picture", pa.array([1] * len(table))), dataset / "posts.parquet")
-    (tmp_path / "audit.json").write_text(json.dumps({"tag_1": table["post_id"].to_pylist()[:2]}))
+    first, second = table.to_pylist()[:2]
+    asked = next(label for label in first["label_indexes"] if label not in second["label_indexes"])
+    audit = {names[asked]: [first["post_id"], second["post_id"]]}  # likely missing, and the first has it
+    (tmp_path / "audit.json").write_text(json.dumps(audit))
     monkeypatch.setattr(http_server, "run", lambda server: server.close())
     words = f"{tmp_path}/audit.json --tags {dataset}/selected_tags.csv -o {tmp_path}/decisions.jsonl --port 0"
     assert review_labels.main(words.split()) == 0
-    assert "2 of 2 pictures looked at in" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "2 of 2 pictures looked at in" in said
+    assert f"1 of 2 labels looked at in {dataset} are others than when they were audited" in said
