@@ -73,7 +73,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = parser().parse_args(argv)
     _check(options)
-    verdicts, disputed = decisions.verdicts(decisions.read(options.decisions))
+    given = decisions.read(options.decisions)
+    verdicts, disputed = decisions.verdicts(given)
+    if pair := decisions.two_names(given):
+        print(
+            f"warning: {options.decisions}: on post {pair[0].post_id} the tag id {pair[0].tag_id} is {pair[0].tag} and "
+            f"{pair[1].tag}, and the later decision counts; decisions from two tag lists belong in two "
+            "files",
+            file=sys.stderr,
+        )
     if cut := decisions.cut_size(options.decisions):
         print(f"a last line of {cut} bytes, cut off by a crash, is left out", file=sys.stderr)
     rating_ids = {FIRST_RATING_ID - place: name for place, name in enumerate(tag_list.RATINGS)}

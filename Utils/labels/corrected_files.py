@@ -108,10 +108,12 @@ def _corrected(texts: Any, source: pathlib.Path, corrector: _Corrector) -> Itera
     """Yield the text of the copy: line by line where a line is a record, else as one value."""
     lines = damage.iterate(texts, source, "cannot be read as JSON")
     head = list(itertools.islice(lines, _LINES_LOOKED_AT))
-    if any(_record_in(line) is not None for line in head):
+    has_answers = _are_answers(head)
+    if has_answers or any(_record_in(line) is not None for line in head):
+        correct = _corrected_answer if has_answers else _corrected_line
         for number, line in enumerate(itertools.chain(head, lines), 1):
             with damage.named(f"{source}, line {number}", "cannot be rewritten"):
-                corrected = _corrected_line(line, corrector)
+                corrected = correct(line, corrector)
             yield corrected
         return
     whole = "".join([*head, *lines])
@@ -127,29 +129,59 @@ def _corrected(texts: Any, source: pathlib.Path, corrector: _Corrector) -> Itera
     yield whole[: len(whole) - len(text)] + json_format.like(text, corrected)
 
 
-def _record_in(line: str) -> dict[str, Any] | None:
-    """Return the record of a line, maybe with the comma of an array behind it; None for other lines."""
+def _body_of(line: str) -> str:
+    return line.strip().removeprefix("\ufeff").removesuffix(",")
+
+
+def _value_in(line: str) -> Any:
+    """Return the value of a line, maybe with the comma of an array behind it; None for other lines."""
     try:
-        value = json.loads(line.strip().removeprefix("\ufeff").removesuffix(","))
+        return json.loads(_body_of(line))
     except (ValueError, RecursionError):
         return None
+
+
+def _record_in(line: str) -> dict[str, Any] | None:
+    """Return the record of a line, None for other lines."""
+    value = _value_in(line)
     return value if isinstance(value, dict) and danbooru_post.is_post(value) else None
+
+
+def _are_answers(lines: Sequence[str]) -> bool:
+    """Whether each of several lines is an array, or an object that is no post: answers with posts in them."""
+    values = [_value_in(line) for line in lines if line.strip()]
+    return len(values) > 1 and all(
+        isinstance(value, list) or (isinstance(value, dict) and not danbooru_post.is_post(value))
+        for value in values
+    )
 
 
 def _corrected_line(line: str, corrector: _Corrector) -> str:
     record = _record_in(line)
     edited = corrector.edited(record) if record is not None else None
-    if edited is None or edited is record:
-        return line
-    body = line.strip().removeprefix("\ufeff").removesuffix(",")
+    return line if edited is None or edited is record else _rewritten(line, edited)
+
+
+def _corrected_answer(line: str, corrector: _Corrector) -> str:
+    value = _value_in(line)
+    edited = _in_value(value, corrector)
+    return line if edited == value else _rewritten(line, edited)
+
+
+def _rewritten(line: str, value: Any) -> str:
+    """Return a line with another value, in its format; ValueError where something would be lost."""
+    body = _body_of(line)
     strict_json.loads(body)
-    return line.replace(body, json_format.like(body, edited), 1)
+    return line.replace(body, json_format.like(body, value), 1)
 
 
 def _in_value(value: Any, corrector: _Corrector) -> Any:
     """Return a JSON value with the records in it corrected: an array, an object by id, or what holds one."""
     if isinstance(value, list):
-        return [corrector.edited(item) if isinstance(item, dict) else item for item in value]
+        # Arrays in it are pages of answers, or messages of gallery-dl.
+        return [
+            corrector.edited(item) if isinstance(item, dict) else _in_value(item, corrector) for item in value
+        ]
     if isinstance(value, dict) and danbooru_post.is_post(value):
         return corrector.edited(value)
     if isinstance(value, dict):

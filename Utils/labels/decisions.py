@@ -180,6 +180,16 @@ def majority(by_reviewer: Mapping[str, Decision]) -> str | None:
     return "yes" if votes["yes"] > votes["no"] else "no"
 
 
+def two_names(decisions: Iterable[Decision]) -> tuple[Decision, Decision] | None:
+    """Return decisions on one post in which one tag id has two names, so that one counts as the other's."""
+    first_of: dict[Pair, Decision] = {}
+    for decision in decisions:
+        first = first_of.setdefault((decision.post_id, decision.tag_id), decision)
+        if first.tag != decision.tag:
+            return first, decision
+    return None
+
+
 def verdicts(decisions: Iterable[Decision]) -> tuple[dict[Pair, tuple[str, bool]], list[Pair]]:
     """Return ``({(post id, tag id): (tag name, has it)}, disputed pairs)`` by the majority of the reviewers.
 

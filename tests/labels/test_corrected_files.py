@@ -21,6 +21,10 @@ FORMS = {
     "array": json.dumps(POSTS, indent=2),
     "one line": json.dumps(POSTS),
     "array of lines": "[\n" + ",\n".join(json.dumps(post) for post in POSTS) + "\n]\n",
+    "pages": "".join(json.dumps({"posts": page}) + "\n" for page in (POSTS[:2], POSTS[2:])),
+    "answers": "".join(json.dumps({"post": post}) + "\n" for post in POSTS),
+    "arrays": "".join(json.dumps(page) + "\n" for page in (POSTS[:2], POSTS[2:])),
+    "gallery-dl": json.dumps([[2, {}], *([3, "https://x", post] for post in POSTS)], indent=1),
     "by id": json.dumps({str(post["id"]): {"tags": post["tag_string"].split()} for post in POSTS}, indent=1),
 }
 

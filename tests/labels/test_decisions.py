@@ -112,6 +112,14 @@ def test_the_majority_decides_and_a_tie_is_disputed():
     assert disputed == [(2, 11)]
 
 
+def test_one_tag_id_with_two_names_is_known():
+    """Of decisions from two tag lists, put together, one would undo the other's."""
+    one = decided(1, "no")
+    other = dataclasses.replace(decided(1, "yes", "bob"), tag="hat")
+    assert decisions.two_names([one, dataclasses.replace(other, post_id=2), one]) is None
+    assert decisions.two_names([one, other]) == (one, other)
+
+
 def test_the_log_knows_what_stands_on_a_pair():
     log = DecisionLog([decided(1, "yes"), decided(1, "no", "bob")])
     assert {who: decision.decision for who, decision in log.decisions_on((1, 11)).items()} == {

@@ -117,6 +117,12 @@ def test_decisions_that_are_cut_off_or_missing_are_said(database, tmp_path, caps
     assert "no decision stands there, yes or no" in printed.out
 
 
+def test_decisions_from_two_tag_lists_in_one_file_are_said(database, tmp_path, capsys):
+    lines = [decided(10, 1, "no"), decided(10, 1, "yes", "bob", "dog")]
+    assert run(lines, database, tmp_path) == 0
+    assert "on post 10 the tag id 1 is solo and dog, and the later decision counts" in capsys.readouterr().err
+
+
 def test_copies_of_files_are_never_replaced(tmp_path, capsys):
     path = write(tmp_path / "one.jsonl", [decided(10, 1, "no")])
     (tmp_path / "posts.jsonl").write_text('{"id": 10, "tags": "solo"}\n')

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from Utils.command.cli import UserError, WorkError, progress
-from Utils.command.text import counted
+from Utils.command.text import counted, join_names
 from Utils.data.sources import danbooru_post, json_stream, source_files
 from Utils.data.sources.disk_sorter import DiskSorter
 from Utils.data.sources.stream import Source
@@ -25,6 +25,7 @@ SUFFIXES = (".json", ".jsonl", ".ndjson", *compressed.SUFFIXES, "")
 _MAX_LINE = 2**24  # bytes; a post has a few thousand
 _HEAD = 2**18  # bytes from which the form of a file is told
 _LINES_LOOKED_AT = 10
+_MOST_NAMED = 8  # fields, in an error
 _MAX_BAD_LINES = 100  # lines without a post before the first post, after which a file is refused
 _SPACE = b" \t\r\n\x1e"  # with the record separator of RFC 7464
 _FAULT = "cannot be read to its end"
@@ -56,10 +57,19 @@ def read_json_lines(path: AnyPath, images: Place | AnyPath | None = None) -> Sou
         raise UserError(
             f"no post in {counted(len(files), 'file')} of {path}; needed are JSON objects, one a line, in an "
             "array, or by their id or file, each with an id or a file_name and tags as Danbooru, gallery-dl, "
-            f"Gelbooru, e621, Hugging Face or kohya name them. {reasons or 'None has both'}"
+            f"Gelbooru, e621, Hugging Face or kohya name them. {reasons or _what_files_have(files)}"
         )
     sorter.note_files(skipped, "passed by, without posts")
     return sorter.finish("jsonl", path)
+
+
+def _what_files_have(files: list[pathlib.Path]) -> str:
+    """Return what the first object of files without posts has, and lacks."""
+    for file in files:
+        if fields := first_fields(file):
+            named = join_names(fields, _MOST_NAMED)
+            return f"{file.name} has records with {named}: {danbooru_post.lacks(fields) or 'no post below'}"
+    return "None has both"
 
 
 def find_files(path: pathlib.Path) -> list[pathlib.Path]:
@@ -141,7 +151,21 @@ def _is_one_a_line(head: bytes) -> bool:
     if not head.lstrip().startswith((b"{", b"[")):
         return True  # no JSON: the error is told by line
     lines = [line for line in head.split(b"\n") if line.strip()][: _LINES_LOOKED_AT + 1]
-    return len(lines) > 1 and any(isinstance(_parse(_record_text(line)), dict) for line in lines)
+    values = [_parse(_record_text(line)) for line in lines]
+    has_records = any(
+        isinstance(value, dict) and value for value in values
+    )  # {} may stand in an indented one
+    return len(lines) > 1 and has_records and not _is_answer(values[0])
+
+
+def _is_answer(value: Any) -> bool:
+    """Whether a value is an interface's answer, with its posts below a key: one a line, as curl adds them."""
+    keys = json_stream.LIST_KEYS
+    return (
+        isinstance(value, dict)
+        and not danbooru_post.has_tags(value)
+        and any(isinstance(value.get(key), (list, dict)) for key in keys)
+    )
 
 
 def _record_text(line: bytes) -> bytes:

@@ -13,6 +13,7 @@ _CHUNK = 2**18  # characters that are read at once
 _MAX_VALUE = 2**24  # characters of one record; a post has a few thousand
 _MAX_ATTRIBUTES = 10_000  # of an object that holds no records
 _URL = 3  # the kind of gallery-dl's messages that have a post
+_OTHER_MESSAGES = (-1, 2, 6)  # an error, a folder, an address of more posts
 _SPACE = " \t\n\r"
 
 _BEHIND_VALUE = tuple(' \t\n\r,]}:[{"')
@@ -142,7 +143,9 @@ def _items(text: JsonText) -> Iterator[Record]:
 
 def _is_message(value: Any) -> bool:
     """Whether a value is one of gallery-dl's messages: ``[2, folder]`` or ``[3, url, post]``."""
-    return isinstance(value, list) and len(value) > 1 and isinstance(value[0], int)
+    if not isinstance(value, list) or len(value) < 2 or type(value[0]) is not int:
+        return False
+    return value[0] in _OTHER_MESSAGES or (value[0] == _URL and len(value) == 3)
 
 
 def _as_record(key: str, value: Any) -> Any:
@@ -153,6 +156,12 @@ def _as_record(key: str, value: Any) -> Any:
         return {"caption": value}
     is_list = isinstance(value, list) and all(isinstance(tag, str) for tag in value)
     return {"tags": value} if is_list else value
+
+
+def _are_records(value: Any, is_record: Callable[[dict[str, Any]], bool]) -> bool:
+    """Whether a value is an object of records: ``{"5": {...}, "7": {...}}``."""
+    items = value.values() if isinstance(value, dict) else ()
+    return bool(items) and all(isinstance(item, dict) and is_record(item) for item in items)
 
 
 def _members(text: JsonText, is_record: Callable[[dict[str, Any]], bool]) -> Iterator[Record]:
@@ -173,6 +182,10 @@ def _members(text: JsonText, is_record: Callable[[dict[str, Any]], bool]) -> Ite
             if isinstance(value, dict) and is_record(value):
                 num_records += 1
                 yield key, value if text.is_clear(value) else None
+            elif key in LIST_KEYS and _are_records(value, is_record):
+                for name, item in value.items():
+                    num_records += 1
+                    yield name, item if text.is_clear(item) else None
             else:
                 is_clear = is_clear and key not in others and text.is_clear(value)
                 if len(others) < _MAX_ATTRIBUTES:

@@ -78,7 +78,9 @@ def test_a_file_that_ends_too_early_or_holds_no_post_is_an_error(tmp_path):
     with pytest.raises(UserError, match="holds no posts: text.json, line 101"):
         read_json_lines(tmp_path / "text.json")
     (tmp_path / "tags.json").write_text('{"id": 1, "name": "a"}\n')
-    with pytest.raises(UserError, match="no post in 1 file"):
+    with pytest.raises(
+        UserError, match="no post in 1 file .* tags.json has records with id, name: no field of"
+    ):
         read_json_lines(tmp_path / "tags.json")
 
 
@@ -112,6 +114,10 @@ def test_posts_without_any_rating_are_kept(tmp_path):
         json.dumps({f"x/{number}.jpg": {"tags": "a", "caption": "A b."} for number in (1, 2)}),
         "".join(json.dumps({"file_name": f"{number}.jpg", "text": "a"}) + "\n" for number in (1, 2)),
         "\n".join(json.dumps({**POST, "id": number}, indent=1) for number in (1, 2)),
+        # Answers of interfaces, one behind the other, as `curl >> file` leaves them.
+        "".join(json.dumps({"post": {**POST, "id": number}}) + "\n" for number in (1, 2)),
+        "".join(json.dumps({"posts": [{**POST, "id": number}]}) + "\n" for number in (1, 2)),
+        json.dumps({"posts": {"1": {**POST, "id": 1}, "2": {**POST, "id": 2}}}),
     ],
 )
 def test_every_form_of_json_gives_the_same_posts(tmp_path, text):

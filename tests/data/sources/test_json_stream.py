@@ -31,6 +31,8 @@ def read(text, chunk=7, monkeypatch=None):
         (POSTS[1], [("", POSTS[1])]),
         ({"post": POSTS[1]}, [("post", POSTS[1])]),
         ([[2, {"count": 1}], [3, "https://x", POSTS[0]]], [("", POSTS[0])]),
+        ([[1, POSTS[0]], [3, POSTS[1]]], [("", [1, POSTS[0]]), ("", [3, POSTS[1]])]),
+        ({"posts": {"1": POSTS[0], "2": POSTS[1]}}, [("1", POSTS[0]), ("2", POSTS[1])]),
         ({"n": -12.5e3, "t": [True, None]}, [("", {"n": -12.5e3, "t": [True, None]})]),
     ],
 )  # fmt: skip
