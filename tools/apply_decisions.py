@@ -77,9 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     verdicts, disputed = decisions.verdicts(given)
     if pair := decisions.two_names(given):
         print(
-            f"warning: {options.decisions}: on post {pair[0].post_id} the tag id {pair[0].tag_id} is {pair[0].tag} and "
-            f"{pair[1].tag}, and the later decision counts; decisions from two tag lists belong in two "
-            "files",
+            f"warning: {options.decisions}: on post {pair[0].post_id} the tag id {pair[0].tag_id} is "
+            f"{pair[0].tag} and {pair[1].tag}, and the later decision counts; decisions from two tag lists "
+            "belong in two files",
             file=sys.stderr,
         )
     if cut := decisions.cut_size(options.decisions):
