@@ -70,11 +70,12 @@ class Overlap:
     def require(self, first: object, second: object) -> None:
         """Raise UserError, which names both sides, where they mean other pictures."""
         if self.is_of_others:
+            share = round(self.share, 2) + 0.0  # not -0
             raise UserError(
-                f"{first} and {second} name posts by the same ids, but not the same pictures: of "
+                f"{first} and {second} have the same post ids (or rows), but not the same pictures: of "
                 f"{counted(self.posts, 'post')} compared, {self.differing:,} have other labels, and the "
-                f"labels have no more in common than by chance ({self.share:.2f}; 1 is all). Pictures "
-                "numbered 1, 2, 3 in two folders share their ids: give the files of one folder"
+                f"labels have no more in common than by chance ({share:.2f}; 1 is all). Pictures numbered "
+                "1, 2, 3 in two folders share their ids: give the files of one folder"
             )
 
 

@@ -131,9 +131,7 @@ def test_a_truth_of_other_pictures_with_the_same_ids_is_refused(tmp_path):
     )
     assert len(ground_truth.missing_labels(dump, columns, own)[0]) == 100
     assert len(ground_truth.with_true_labels(alignment.align([dump]), own).image_ids) == 100
-    with pytest.raises(
-        UserError, match="the truth and .*labeled name posts by the same ids, but not the same"
-    ):
+    with pytest.raises(UserError, match="the truth and .*labeled have the same post ids"):
         ground_truth.missing_labels(dump, columns, other)
-    with pytest.raises(UserError, match="the truth and the dumps name posts"):
+    with pytest.raises(UserError, match="the truth and the dumps have the same post ids"):
         ground_truth.with_true_labels(alignment.align([dump]), other)

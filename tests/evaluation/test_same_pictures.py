@@ -19,7 +19,7 @@ def test_labels_of_the_same_posts_have_all_in_common_and_of_others_nothing():
     assert abs(other.share) < 0.05 and other.differing > 390
     same.require("a", "b")
     with pytest.raises(
-        UserError, match=r"^a and b name posts .* 400 posts compared, .*\(-?0\.0\d; 1 is all\)"
+        UserError, match=r"^a and b have the same post ids .* 400 posts compared, .*\(-?0\.0\d; 1 is all\)"
     ):
         other.require("a", "b")
 

@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score
 
 from tools.compare_taggers import main
 from Utils.evaluation import predictions
+from Utils.tags import tag_list
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +148,7 @@ def test_a_dump_takes_part(posts, capsys):
 
 def test_a_dump_of_other_pictures_with_the_same_ids(posts, capsys):
     folder, _, y, ids = posts
-    tags = predictions.load(folder / "source/predictions/spaces").tags
+    tags = tag_list.read(folder / "spaces" / "selected_tags.csv")
     labels = np.zeros((len(ids), len(tags)), bool)
     labels[:, four_taggers.COLUMNS["spaces"]] = y
     for name, rows in (("own", ids), ("others", np.roll(ids, 1))):
@@ -159,7 +160,7 @@ def test_a_dump_of_other_pictures_with_the_same_ids(posts, capsys):
     assert run(folder, out="with_own", taggers=("plain", "own")) == 0
     assert "own: 1 of 40 pictures have other sizes than those that were predicted" in capsys.readouterr().err
     assert run(folder, out="with_others", taggers=("plain", "others")) == 2
-    assert "others and the posts that are judged name posts by the same ids" in capsys.readouterr().err
+    assert "others and the posts that are judged have the same post ids" in capsys.readouterr().err
 
 
 def test_mistakes(posts, tmp_path, capsys):

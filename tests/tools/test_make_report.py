@@ -260,7 +260,7 @@ def test_a_dataset_or_truth_of_other_pictures_with_the_same_ids_is_refused(leaky
     for option, path in (("--dataset", dataset.folder), ("--truth", tmp_path / "truth.csv")):
         assert main([str(tmp_path / "own"), option, str(path), "-o", str(tmp_path / option)]) == 0
         assert main([str(tmp_path / "others"), option, str(path), "-o", str(tmp_path / "report")]) == 2
-        assert "name posts by the same ids, but not the same pictures" in capsys.readouterr().err
+        assert "have the same post ids (or rows), but not the same pictures" in capsys.readouterr().err
         assert not (tmp_path / "report").exists()
 
 
