@@ -197,9 +197,19 @@ class TagExports:
         self.tags, self.deprecated = _Tags(), _Tags()
         self.aliases, self.implications = _Pairs(), _Pairs()
         self.notes: list[str] = []
+        self.files: dict[pathlib.Path, _Tags | _Pairs] = {}  # what was read from each
+
+    def _without_use(self, names: Collection[str]) -> list[str]:
+        """Return a sentence for each file none of whose rows is about one of these tags."""
+        return [
+            f"{path}: of {counted(len(table), 'row')}, such as that of {table.names[0].as_py()!r}, none is "
+            "about a tag that is here"
+            for path, table in self.files.items()
+            if len(table) and not len(_rows_named(table.names, names))
+        ]
 
     def rules_for(self, names: Iterable[str]) -> tuple[TagRules, list[str]]:
-        """Return the rules that concern some tags, and what there is to say: aliases in circles.
+        """Return the rules that concern some tags, and what there is to say: files without use, circles.
 
         A circle of aliases is broken at its newest alias.
         """
@@ -217,7 +227,7 @@ class TagExports:
                 implications.setdefault(name, []).append(target)
             unvisited = {target for _, target in (*new_aliases, *new_implied)} - seen
             seen |= unvisited
-        notes += self._break_circles(aliases)
+        notes += [*self._break_circles(aliases), *self._without_use(seen)]
         tags, deprecated = self.tags.of(seen)
         deprecated |= self.deprecated.of(seen)[1]
         return TagRules(aliases, implications, frozenset(deprecated), tags), notes
@@ -301,6 +311,7 @@ def _read_tags(exports: TagExports, path: pathlib.Path) -> None:
         except FieldError as error:
             skipped.skip(place, str(error))
     exports.notes += skipped.sentences(len(table))
+    exports.files[path] = table
     _name_codes(exports, path, codes)
 
 
@@ -330,6 +341,7 @@ def _read_deprecated(exports: TagExports, path: pathlib.Path) -> None:
         except FieldError as error:
             skipped.skip(place, str(error))
     exports.notes += skipped.sentences(len(table))
+    exports.files[path] = table
 
 
 def _read_pairs(exports: TagExports, pairs: _Pairs, path: pathlib.Path) -> None:
@@ -344,6 +356,7 @@ def _read_pairs(exports: TagExports, pairs: _Pairs, path: pathlib.Path) -> None:
         if str(cells.get("status") or "active").strip().lower() == "active" and name != target:
             pairs.add(name, target, *_age(cells))
     exports.notes += skipped.sentences(len(pairs))
+    exports.files[path] = pairs
 
 
 def _age(row: Mapping[str, Any]) -> tuple[int, int]:
@@ -368,7 +381,7 @@ def _tag_name(row: Mapping[str, Any], column: str) -> str:
         raise FieldError(f"no {column}")
     if not is_unicode(name):
         raise FieldError(f"half a surrogate pair in {column}")
-    return plain_name(name)
+    return plain_name("_".join(name.split()))
 
 
 def _tag_id(row: Mapping[str, Any]) -> int:

@@ -175,3 +175,20 @@ def test_a_million_rows_need_less_than_300_mb(tmp_path):
     ).stdout
     (peak,) = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")]
     assert peak < 300 * 1024  # in kB
+
+
+def test_names_with_spaces_are_those_of_the_posts(tmp_path):
+    (tmp_path / "t.csv").write_text("name,category\n long hair ,4\n")
+    (tmp_path / "a.csv").write_text("antecedent_name,consequent_name\nlong hair,very long hair\n")
+    rules = rules_of(["long_hair"], tags=tmp_path / "t.csv", aliases=tmp_path / "a.csv")
+    assert rules.tags == {"long_hair": (None, 4)}
+    assert rules.aliases == {"long_hair": "very_long_hair"}
+
+
+def test_a_file_that_concerns_none_of_the_tags_is_said(tmp_path):
+    (tmp_path / "t.csv").write_text("name,category\nDog,4\ncat,4\n")
+    (tmp_path / "a.csv").write_text("antecedent_name,consequent_name\na,b\n")
+    exports = tag_exports.read(tags=tmp_path / "t.csv", aliases=tmp_path / "a.csv")
+    said = f"{tmp_path}/t.csv: of 2 rows, such as that of 'Dog', none is about a tag that is here"
+    assert exports.rules_for(["a", "dog"])[1] == [said]
+    assert exports.rules_for(["a", "cat"])[1] == []
