@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from helpers.quick import slow_but
 
 from Utils.labels import confident_learning
 
@@ -38,7 +39,7 @@ ROUNDINGS = {
 
 
 @pytest.mark.parametrize("rounding", ROUNDINGS)
-@pytest.mark.parametrize("block", [1 << 20, 100])
+@pytest.mark.parametrize("block", slow_but([1 << 20, 100], 100))
 def test_issues_are_cleanlabs_tag_for_tag(rounding, block, monkeypatch):
     monkeypatch.setattr(confident_learning, "BLOCK", block)
     total = 0

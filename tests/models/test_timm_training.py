@@ -95,7 +95,7 @@ class Case:
         return loss, tape.gradient(loss, [variable.value for variable in self.model.trainable_variables])
 
 
-QUICK = ("resnet_bottleneck", "convnext", "vit")
+QUICK = ("resnet_bottleneck", "vit")
 
 
 @pytest.fixture(scope="module", params=slow_but(golden.CASES, *QUICK))

@@ -38,7 +38,7 @@ def history(folder):
 @pytest.mark.parametrize(
     ("backend", "place", "kills"),
     [
-        ("tensorflow", "host", 3),
+        ("tensorflow", "host", 2),
         pytest.param("tensorflow", "host", 5, marks=pytest.mark.slow),
         pytest.param("jax", "device", 5, marks=pytest.mark.slow),
     ],

@@ -222,6 +222,7 @@ def test_a_loss_that_is_no_number_ends_the_run(dataset, tmp_path, capsys):
     assert not (tmp_path / "run" / "model.keras").exists()
 
 
+@pytest.mark.slow
 def test_a_run_without_a_validation_split_exports_its_last_state(tmp_path, capsys):
     """And schedule-free, whose paper trains at y = 0.1 z + 0.9 x and evaluates x."""
     dataset = helpers.dotted_shards(tmp_path / "data", train=4)

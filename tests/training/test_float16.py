@@ -44,6 +44,7 @@ def steps(model, count):
     return [float(model.train_on_batch(images, labels, return_dict=True)["loss"]) for _ in range(count)]
 
 
+@pytest.mark.slow
 def test_it_follows_float32_and_skips_an_overflow():
     exact = compiled_model("float32")
     expected = steps(exact, 3)

@@ -30,6 +30,7 @@ def losses_and_weights(rematerializes=False, attention="plain"):
 
 
 @pytest.mark.every_backend
+@pytest.mark.slow
 def test_training_is_the_same_but_for_rounding():
     losses, before = losses_and_weights()
     for changes in ({"rematerializes": True}, {"attention": "fused"}):

@@ -20,8 +20,9 @@ FILES = sorted(
 
 
 # JAX compiles each operation that runs alone, most of them for a single run.
-LONG = ("batch_norm_statistics", "forms_of_training", "packed_labels", "prior_scores", "validation_metrics")
-LONG = [HERE / f"test_{name}.py" for name in LONG]
+LONG = """batch_norm_statistics forms_of_training optimizers packed_labels per_variable_optimizer prior_scores
+validation_metrics"""
+LONG = [HERE / f"test_{name}.py" for name in LONG.split()]
 LOSSES = [HERE / f"test_{name}.py" for name in ("losses", "missing_positive_losses")]
 
 

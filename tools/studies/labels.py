@@ -11,7 +11,7 @@ labels    the same: labels of the audit unknown, soft labels of a teacher, repea
 seeds     the same two parts with seeds 1 and 2
 pairs     the best loss together with these
 mixup     25% missing at random: summed BCE, focal loss, ASL with MixUp 0.8, with and without the
-          classifier's prior
+          classifier's prior; seeds 0 to 2
 people    25% missing as people miss them
 rates     the same: how many labels LL-R rejects
 shares    10% and 40% missing at random
@@ -106,8 +106,9 @@ def _seeds() -> Iterator[Trial]:
 
 
 def _mixup() -> Iterator[Trial]:
-    for ending, prior in PRIOR.items():
-        yield from _trials({f"{loss}-mixup{ending}": f"{LOSSES[loss]} {MIXUP} {prior}" for loss in FINDING})
+    for seed, (ending, prior) in itertools.product(range(3), PRIOR.items()):
+        methods = {f"{loss}-mixup{ending}": f"{LOSSES[loss]} {MIXUP} {prior}" for loss in FINDING}
+        yield from _trials(methods, seed=seed)
 
 
 def _shares() -> Iterator[Trial]:
