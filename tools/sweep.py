@@ -21,6 +21,7 @@ from typing import Any
 
 from Utils.command import programs
 from Utils.command.cli import Parser, UserError, WorkError, command, number, print_json, suggest
+from Utils.command.text import counted, join_names
 from Utils.files import atomic, csv_tables
 from Utils.files.model_files import RUN_MODELS
 from Utils.recipe import command_line, sweeps
@@ -171,10 +172,11 @@ def _run(trials: list[Trial], sweep: sweeps.Sweep, options: argparse.Namespace) 
     errors = _earlier_errors(results)  # refuses a file of the same name that is no sweep's
     for trial in trials:
         trial.error = None if options.retry else errors.get(trial.name)
+        trial.require_same()  # before any is trained
+        _require_metric(trial, sweep)
+    _tell_others(options.output, trials)
     with training.receiving_signals():
         for number, trial in enumerate(trials, 1):
-            trial.require_same()  # before the others are trained
-            _require_metric(trial, sweep)
             if trial.state in ("done", "failed"):
                 continue
             print(f"{number} of {len(trials)}: {trial.name}", file=sys.stderr, flush=True)
@@ -253,6 +255,19 @@ def _require_place(folder: pathlib.Path) -> None:
         raise UserError(
             f"{folder} holds other things and no sweep (it has neither {' nor '.join(MARKERS)}); give "
             "another place"
+        )
+
+
+def _tell_others(folder: pathlib.Path, trials: list[Trial]) -> None:
+    """Say on stderr which runs in a folder are none of this sweep, as after a change of its file."""
+    names = {trial.name for trial in trials}
+    runs = (file.parent.name for file in sorted(folder.glob(f"*/{RECIPE_FILE}")))
+    others = [name for name in runs if name not in names]
+    if others:
+        print(
+            f"{counted(len(others), 'run')} in {folder} {'is' if len(others) == 1 else 'are'} none of these "
+            f"{len(trials)} and will not be in {RESULTS}: {join_names(others, 3)}",
+            file=sys.stderr,
         )
 
 

@@ -15,12 +15,14 @@ from typing import Annotated, Any, Literal
 
 from Utils.command import programs
 from Utils.command.cli import UserError, require_no_dash, suggest, value_of
+from Utils.command.text import join_names
 from Utils.data import dataset_folder
 from Utils.recipe import effects, finetuning, initial_weights
 from Utils.recipe.options import VARIANT_DEFAULT, ModelOverrides
 from Utils.recipe.recipe import Recipe, flag, load_recipe, recipe_docstring, recipe_names, recipe_rule
 
 # {what timm's and other training scripts call an option: our field}
+OF_AN_AGENT = "WANDB_SWEEP_ID"  # the variable that W&B's agents set
 OTHER_NAMES = {
     "b": "batch_size_per_device",
     "batch_size": "batch_size_per_device",
@@ -165,6 +167,13 @@ def _parse_flags(
     if unset := re.search(r"\$\w+|\$\{\w+\}", run_dir):
         raise UserError(f"--run-dir {arguments.run_dir}: the environment variable {unset[0]} is not set")
     _require_together(arguments, hint)
+    if os.environ.get(OF_AN_AGENT):
+        recipe, left_out = effects.without_idle(arguments.recipe, words)
+        arguments = dataclasses.replace(arguments, recipe=recipe)
+        if left_out:
+            print(
+                f"left out, as this run of a sweep would not obey it: {join_names(left_out)}", file=sys.stderr
+            )
     effects.require(arguments.recipe, words)
     values = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(Arguments)}
     values |= {"recipe": _completed(name, arguments.recipe, source), "run_dir": run_dir}

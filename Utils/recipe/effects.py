@@ -1,6 +1,7 @@
 """Flags that nothing would obey: they are refused, or a run would pass for one that it is not."""
 
 import dataclasses
+from typing import Any
 
 from Utils.command.cli import UserError
 from Utils.command.text import join_names
@@ -36,16 +37,36 @@ NOT_OF_A_PROBE = {
 _OF_SPLC_EPOCHS = {"--loss", "--epochs", "--splc-change-epoch"}
 
 
+def _idle(recipe: Recipe, words: list[str]) -> dict[str, str]:
+    """Return ``{field: what it goes with}`` of fields that flags set and nothing would obey."""
+    given = {word.partition("=")[0] for word in words}
+    asked = (
+        field.name
+        for field in dataclasses.fields(Recipe)
+        if flag(field.name) in given and getattr(recipe, field.name) != field.default
+    )
+    return {name: needed for name in asked if (needed := owner(name, recipe))}
+
+
+def without_idle(recipe: Recipe, words: list[str]) -> tuple[Recipe, list[str]]:
+    """Return a recipe with the defaults of fields that it would not obey, and the flags that set them.
+
+    For W&B's agents, which give every parameter of a sweep to every run.
+    """
+    idle = _idle(recipe, words)
+    defaults: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(Recipe)}
+    defaults = {name: defaults[name] for name in idle}
+    return dataclasses.replace(recipe, **defaults), sorted(map(flag, idle))
+
+
 def require(recipe: Recipe, words: list[str]) -> None:
     """Raise UserError where a flag asks for what nothing does; fields of the recipe itself may."""
     given = {word.partition("=")[0] for word in words}
-    for field in dataclasses.fields(Recipe):
-        needed = owner(field.name, recipe)
-        if needed and flag(field.name) in given and getattr(recipe, field.name) != field.default:
-            raise UserError(
-                f"{flag(field.name)} would be without effect: it goes with {needed}. Leave it out; sweep.py "
-                f"does, where it is a parameter of a sweep over {flag(OWNERS[field.name])}"
-            )
+    for name, needed in _idle(recipe, words).items():
+        raise UserError(
+            f"{flag(name)} would be without effect: it goes with {needed}. Leave it out; sweep.py and W&B's "
+            f"agents do, where it is a parameter of a sweep over {flag(OWNERS[name])}"
+        )
     if recipe.loss == "splc" and given & _OF_SPLC_EPOCHS and recipe.splc_change_epoch >= recipe.epochs:
         raise UserError(
             f"--loss splc corrects from epoch {recipe.splc_change_epoch} on, counted from 0, and the run has "

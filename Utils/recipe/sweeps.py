@@ -27,6 +27,7 @@ from Utils.recipe.recipe import Recipe, flag, recipe_names
 
 MAX_NAME_LENGTH = 100
 MAX_RUNS = 100_000  # of a search; nobody trains more
+_DRAWS = 20  # of a random search for each of its runs, until it has as many different ones
 
 Run = dict[str, Any]  # field: value
 
@@ -209,8 +210,8 @@ def runs(sweep: Sweep, count: int | None = None, seed: int = 0) -> list[Run]:
     """Return the settings of every run: the whole grid in order, or random runs; at most ``count``.
 
     A run has no fields that its own loss, schedule, warmup or init_from leaves without effect. Settings that
-    come twice are one run. Raises UserError for a random search without an end, and for more
-    than MAX_RUNS runs.
+    come twice are one run, and count once; a random search draws at most _DRAWS times for each of its runs.
+    Raises UserError for a random search without an end, and for more than MAX_RUNS runs.
     """
     count = count or sweep.run_cap
     names, parameters = list(sweep.parameters), sweep.parameters.values()
@@ -223,25 +224,39 @@ def runs(sweep: Sweep, count: int | None = None, seed: int = 0) -> list[Run]:
             f"the {sweep.method} has {size:,} runs; allowed are {MAX_RUNS:,}: give --runs N, or run_cap"
         )
     if sweep.method == "grid":
-        combinations = itertools.islice(itertools.product(*choices), count)
+        combinations: Iterable[Iterable[Any]] = itertools.product(*choices)
     else:
-        generators = (np.random.Generator(np.random.Philox(key=[seed, index])) for index in range(size))
+        draws = range(_DRAWS * size)
+        generators = (np.random.Generator(np.random.Philox(key=[seed, index])) for index in draws)
         combinations = ([parameter.draw(rng) for parameter in parameters] for rng in generators)
-    settings = [dict(zip(names, values, strict=True)) for values in combinations]
-    return list({folder_name(run): run for run in _obeyed(settings)}.values())
+    never, found = _never_obeyed(sweep), dict[str, Run]()
+    for values in combinations:
+        run = _obeyed(dict(zip(names, values, strict=True)), never)
+        found.setdefault(folder_name(run), run)
+        if len(found) == count:
+            break
+    return list(found.values())
 
 
-def _obeyed(settings: list[Run]) -> list[Run]:
-    """Return runs without what nothing in them would obey, as ``focal_gamma`` where the sweep's loss is bce.
+def _obeyed(run: Run, never: set[str]) -> Run:
+    """Return a run without what nothing in it would obey, as ``focal_gamma`` where its loss is bce.
 
-    What no run would obey stays, and is refused.
+    What no run would obey, the fields ``never``, stays, and is refused.
     """
-    idle = [_idle(run) for run in settings]
-    never = set.intersection(*idle) if idle else set()
-    return [
-        {name: value for name, value in run.items() if name not in names - never}
-        for run, names in zip(settings, idle, strict=True)
-    ]
+    idle = _idle(run) - never
+    return {name: value for name, value in run.items() if name not in idle}
+
+
+def _never_obeyed(sweep: Sweep) -> set[str]:
+    """Return the fields that no value which the sweep gives to their owner would obey."""
+    owners = {name: effects.OWNERS.get(name, "") for name in sweep.parameters}
+    owned = {name: owner for name, owner in owners.items() if owner in sweep.parameters}
+    return {
+        name
+        for name, owner in owned.items()
+        if (values := sweep.parameters[owner].choices) is not None
+        and all(name in _idle({owner: value, name: None}) for value in values)
+    }
 
 
 def _idle(run: Run) -> set[str]:

@@ -38,6 +38,17 @@ def test_what_would_be_without_effect_is_refused(words, said):
         parsed(words)
 
 
+def test_agents_of_sweeps_may_give_what_a_run_does_not_obey(monkeypatch, capsys):
+    """W&B's agents give every parameter of a sweep over losses to every run."""
+    monkeypatch.setenv(command_line.OF_AN_AGENT, "x")
+    recipe = parsed("--loss=bce --focal_gamma=3 --asl-clip=0.2 --learning-rate=0.5")
+    assert (recipe.focal_gamma, recipe.asl_clip) == (Recipe.focal_gamma, Recipe.asl_clip)
+    assert (recipe.loss, recipe.learning_rate) == ("bce", 0.5)
+    assert "would not obey it: --asl-clip, --focal-gamma" in capsys.readouterr().err
+    assert parsed("--loss=focal --focal_gamma=3").focal_gamma == 3
+    assert capsys.readouterr().err == ""
+
+
 def test_what_is_obeyed_or_asks_for_nothing_is_allowed():
     assert parsed("--loss asl --asl-gamma-neg 4").asl_gamma_neg == 4
     assert parsed("--loss splc --epochs 1 --splc-change-epoch 0").epochs == 1

@@ -145,6 +145,12 @@ def test_a_sweep_over_losses_leaves_out_the_options_of_others(tmp_path):
         "loss=focal,focal_gamma=2,learning_rate=0.1",
         "loss=asl,asl_clip=0.05,learning_rate=0.1",
     ]
+    for count in range(1, 5):
+        assert sweeps.runs(sweep, count) == runs[:count], "what is left out does not count"
+    drawn = "method: random\nparameters: {loss: {values: [bce, focal]}, focal_gamma: {min: 1.0, max: 3.0}}"
+    drawn_runs = sweeps.runs(parsed(tmp_path, drawn), 8)
+    assert len(drawn_runs) == 8
+    assert drawn_runs.count({"loss": "bce"}) == 1
     sweep = parsed(tmp_path, "method: grid\nparameters: {loss: {value: bce}, focal_gamma: {values: [1, 2]}}")
     assert [run["focal_gamma"] for run in sweeps.runs(sweep)] == [1, 2], "train.py refuses them"
 

@@ -131,6 +131,25 @@ def test_finished_runs_of_other_flags_are_not_taken_for_these(grid, stub, tmp_pa
     assert len(calls(tmp_path)) == 2
 
 
+def test_a_changed_file_trains_nothing_before_it_is_refused_and_says_what_is_left(
+    grid, stub, tmp_path, capsys
+):
+    (tmp_path / "stub.py").write_text(STUB.replace('"{}"', """'{"seed": 5, "epochs": 4}'"""))
+    assert go(grid, tmp_path, "--runs", "2", "--", "--epochs=4", "--seed=5") == 0
+    grid.write_text(GRID.replace("[0.1, 0.2, 0.3]", "[0.4, 0.1]"))
+    assert go(grid, tmp_path, "--", "--epochs=4", "--seed=6") == 2, (
+        "its third run is there, with another seed"
+    )
+    assert len(calls(tmp_path)) == 2
+    grid.write_text(GRID.replace("[0.1, 0.2, 0.3]", "[0.4]"))
+    capsys.readouterr()
+    assert go(grid, tmp_path, "--", "--epochs=4", "--seed=5") == 0
+    said = capsys.readouterr().err
+    assert "2 runs in" in said
+    assert "are none of these 2 and will not be in results.csv: learning_rate=0.1,flip=False" in said
+    assert [row["run"].partition(",")[0] for row in results(tmp_path)] == ["learning_rate=0.4"] * 2
+
+
 def test_a_metric_that_no_run_has_ends_the_sweep_after_the_first(grid, stub, tmp_path, capsys):
     grid.write_text(GRID.replace("name: val_f1", "name: val_f2"))
     for _ in range(2):
