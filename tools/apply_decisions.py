@@ -25,6 +25,7 @@ from typing import Any
 from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.command.text import counted, join_names
+from Utils.data import sources
 from Utils.data.selection import FIRST_RATING_ID
 from Utils.data.sources import json_lines, parquet_files
 from Utils.files.atomic import replacing, require_file
@@ -154,7 +155,15 @@ def _to_files(options: argparse.Namespace, verdicts: Verdicts) -> Corrections:
     if source.is_dir() and options.output.resolve().is_relative_to(source.resolve()):
         raise UserError(f"-o {options.output} lies in {source}, whose files are read; give another place")
     write = corrected_files.correct_json if options.jsonl else corrected_files.correct_parquet
-    return corrected_files.correct_files(files, source, options.output, verdicts, write)
+    return corrected_files.correct_files(files, source, options.output, verdicts, write, _pictures_of(source))
+
+
+def _pictures_of(source: pathlib.Path) -> corrected_files.Pictures | None:
+    """Return the pictures beside files of posts, where `select_tags` looks, too; None without any."""
+    try:
+        return corrected_files.Pictures(sources.default_pictures("jsonl", source))
+    except UserError:
+        return None
 
 
 def _to_database(options: argparse.Namespace, verdicts: Verdicts) -> Corrections:

@@ -151,23 +151,36 @@ def index(root: Place | AnyPath, named: bool = False, by_path: bool = False) -> 
     )
 
 
+class NamedPictures:
+    """The post ids of a place's pictures, as `image_folder.post_ids` has them, by what others call these.
+
+    Args:
+        root: of the pictures.
+    """
+
+    def __init__(self, root: Place | AnyPath) -> None:
+        place = as_place(root)
+        self._files = index(place, named=True, by_path=True)
+        walk = image_folder.walk_pictures(place)
+        paths = [join(folder, name) for folder, _, pictures in walk for name in pictures]
+        self._id_of = dict(zip(paths, image_folder.post_ids(paths, place), strict=True))
+
+    def ids(self, names: Sequence[str]) -> list[int]:
+        """Return the ids of pictures known by a name or a path, -1 for a name of no picture."""
+        keys = np.array([file_keys(name) for name in names], np.int64).reshape(-1, NUM_KEYS)
+        numbers = self._files.find(np.full(len(names), -1, np.int64), keys)
+        is_there = numbers >= 0
+        paths = iter(self._files.paths(numbers[is_there]))
+        return [self._id_of[next(paths)] if has_file else -1 for has_file in is_there.tolist()]
+
+
 def ids_of_names(root: Place | AnyPath, names: Sequence[str]) -> list[int]:
-    """Return the post ids of pictures known by a name or a path, as `image_folder.post_ids` has them.
+    """Return the post ids of pictures known by a name or a path, as `NamedPictures`.
 
     A name of no picture of the place gets the id of its path.
     """
-    place = as_place(root)
-    files = index(place, named=True, by_path=True)
-    numbers = files.find(np.full(len(names), -1, np.int64), np.array([file_keys(name) for name in names]))
-    is_there = numbers >= 0
-    paths = iter(files.paths(numbers[is_there]))
-    walk = image_folder.walk_pictures(place)
-    all_paths = [join(folder, name) for folder, _, pictures in walk for name in pictures]
-    id_of = dict(zip(all_paths, image_folder.post_ids(all_paths, place), strict=True))
-    return [
-        id_of[next(paths)] if has_file else image_folder.path_id(name)
-        for name, has_file in zip(names, is_there.tolist(), strict=True)
-    ]
+    ids = NamedPictures(root).ids(names)
+    return [image_folder.path_id(name) if post < 0 else post for name, post in zip(names, ids, strict=True)]
 
 
 class _Listing:

@@ -2,6 +2,7 @@
 
 import codecs
 import contextlib
+import functools
 import gzip
 import io
 import itertools
@@ -21,7 +22,7 @@ from Utils.files import compressed, damage, json_format, parquet_members, strict
 from Utils.files.atomic import replacing
 from Utils.files.outputs import FolderKind, replacing_folder
 from Utils.files.ranges import RangeReader
-from Utils.images import image_folder
+from Utils.images import image_folder, picture_index
 from Utils.labels import record_edits
 from Utils.labels.corrected_sidecars import Corrections, Verdicts, by_post
 
@@ -31,11 +32,32 @@ _UTF_16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}  
 _LINES_LOOKED_AT = 11  # for a record in a line of its own
 
 
-class _Corrector:
-    """Edits records of posts and counts what changes."""
+class Pictures:
+    """The ids of the pictures of a place, which is looked through when the first is asked for."""
 
-    def __init__(self, verdicts: Verdicts, folder: str = "") -> None:
-        self._folder = folder
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    @functools.cached_property
+    def _named(self) -> picture_index.NamedPictures:
+        return picture_index.NamedPictures(self._place)
+
+    def id_of(self, name: str) -> int:
+        """Return the id of the picture that a record names; -1 without one."""
+        return self._named.ids([name])[0]
+
+
+class _Corrector:
+    """Edits records of posts and counts what changes.
+
+    Args:
+        verdicts: of all posts.
+        folder: of the records' file in its place.
+        pictures: gives the ids of pictures by their names; None where their place is not known.
+    """
+
+    def __init__(self, verdicts: Verdicts, folder: str, pictures: "Pictures | None") -> None:
+        self._folder, self._pictures = folder, pictures
         self._of_post = by_post(verdicts)
         self.corrections = Corrections()
 
@@ -69,11 +91,18 @@ class _Corrector:
         if post.post_id >= 0:
             return [post.post_id]
         name = member or post.name
-        return [image_folder.post_id(name), image_folder.path_id(name)]
+        ids = [image_folder.post_id(name), image_folder.path_id(name)]
+        if self._pictures is not None and self._of_post.keys().isdisjoint(ids):
+            ids.append(self._pictures.id_of(name))
+        return ids
 
 
 def correct_json(
-    source: pathlib.Path, target: pathlib.Path, verdicts: Verdicts, relative: str = ""
+    source: pathlib.Path,
+    target: pathlib.Path,
+    verdicts: Verdicts,
+    relative: str = "",
+    pictures: Pictures | None = None,
 ) -> Corrections:
     """Write a corrected copy of a file of posts as JSON; lines and formats stay as they are.
 
@@ -81,7 +110,7 @@ def correct_json(
     called ``.gz`` is compressed. Raises UserError where the file holds no posts, and where a record that
     changes has what would be lost (`strict_json`).
     """
-    corrector = _Corrector(verdicts, relative.rpartition("/")[0])
+    corrector = _Corrector(verdicts, relative.rpartition("/")[0], pictures)
     if not json_lines.holds_posts(source):
         raise UserError(f"{source} holds no posts as JSON")
     with compressed.opened(source) as stream, replacing(target) as temporary:
@@ -197,21 +226,25 @@ def _is_post(key: str, value: Any) -> bool:
 
 
 def correct_parquet(
-    source: pathlib.Path, target: pathlib.Path, verdicts: Verdicts, relative: str = ""
+    source: pathlib.Path,
+    target: pathlib.Path,
+    verdicts: Verdicts,
+    relative: str = "",
+    pictures: Pictures | None = None,
 ) -> Corrections:
     """Write a corrected copy of a Parquet file of posts: same columns, types, row order and compression.
 
     ``relative`` is its path in its place, "" for the place itself: pictures in its rows are named by it, as
     `read_parquet` names them, and names of files are relative to its folder.
     """
-    corrector = _Corrector(verdicts, relative.rpartition("/")[0])
+    corrector = _Corrector(verdicts, relative.rpartition("/")[0], pictures)
     with damage.named(source, "is damaged or no Parquet file"), pq.ParquetFile(source) as parquet:
         schema, reader = parquet.schema_arrow, RangeReader(str(source))
-        pictures = parquet_members.image_column(reader)
-        fields = parquet_files.fields_of_posts(schema.names, pictures, source)
+        images = parquet_members.image_column(reader)
+        fields = parquet_files.fields_of_posts(schema.names, images, source)
         members = (image_folder.join(relative, member.name) for member in parquet_members.scan(reader))
-        names = members if pictures else itertools.repeat("")
-        how = {"compression": _compression(parquet), "use_dictionary": _with_dictionary(schema, pictures)}
+        names = members if images else itertools.repeat("")
+        how = {"compression": _compression(parquet), "use_dictionary": _with_dictionary(schema, images)}
         with replacing(target) as temporary, pq.ParquetWriter(temporary, schema, **how) as writer:
             for batch in parquet.iter_batches(_rows_at_once(parquet)):
                 writer.write_batch(_corrected_batch(batch, fields, names, corrector))
@@ -252,7 +285,7 @@ def _corrected_batch(
     return pa.RecordBatch.from_arrays(arrays, schema=batch.schema)
 
 
-Writer = Callable[[pathlib.Path, pathlib.Path, Verdicts, str], Corrections]
+Writer = Callable[[pathlib.Path, pathlib.Path, Verdicts, str, Pictures | None], Corrections]
 _HOLD_POSTS: dict[Writer, Callable[[pathlib.Path], bool | None]] = {
     correct_json: json_lines.holds_posts,
     correct_parquet: parquet_files.holds_posts,
@@ -265,6 +298,7 @@ def correct_files(
     output: pathlib.Path,
     verdicts: Verdicts,
     write: Writer,
+    pictures: Pictures | None = None,
 ) -> Corrections:
     """Write corrected copies of several files and return what changed in all of them.
 
@@ -275,6 +309,7 @@ def correct_files(
         verdicts: of all posts.
         write: `correct_json` or `correct_parquet`. Files of a folder that hold no posts, which the sources
             pass by, too, are copied as they are.
+        pictures: of the posts, for records that have no id and name their files otherwise than their place.
 
     Raises UserError where no file holds posts.
     """
@@ -289,7 +324,7 @@ def correct_files(
                 total.copied.append(source.name)
                 continue
             relative = "" if source == root else source.relative_to(root).as_posix()
-            part = write(source, target, verdicts, relative)
+            part = write(source, target, verdicts, relative, pictures)
             total.added += part.added
             total.removed += part.removed
             total.changed += part.changed

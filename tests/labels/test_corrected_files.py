@@ -9,7 +9,7 @@ import pytest
 
 from Utils.command.cli import UserError, WorkError
 from Utils.data.sources import json_lines
-from Utils.images import image_folder
+from Utils.images import image_folder, picture_index
 from Utils.labels import corrected_files
 
 POSTS = [{"id": 5, "tag_string": "hat solo", "rating": "s"}, {"id": 6, "tag_string": "rem"},
@@ -187,6 +187,28 @@ def test_names_are_those_of_the_place_that_the_files_lie_in(tmp_path):
     done = corrected_files.correct_files(files, tmp_path / "p", tmp_path / "new", verdicts, write)
     texts = [json.loads(path.read_text())["text"] for path in sorted((tmp_path / "new").rglob("*.jsonl"))]
     assert (done.added, texts) == (1, ["solo", "solo, hat"])
+
+
+def test_pictures_are_found_by_what_records_call_them(tmp_path):
+    """kohya's records have no id, and paths of another machine, without a suffix."""
+    for folder in ("10_rem", "5_ram"):
+        (tmp_path / "p" / folder).mkdir(parents=True)
+        (tmp_path / "p" / folder / "x.png").touch()
+    (tmp_path / "p" / "5_ram" / "y.png").touch()
+    names = ("C:\\a\\10_rem\\x", "C:\\a\\5_ram\\x", "y")
+    source, copy = tmp_path / "meta.json", tmp_path / "new.json"
+    source.write_text(json.dumps({name: {"tags": "solo"} for name in names}))
+    ids = picture_index.NamedPictures(tmp_path / "p").ids([*names, "z"])
+    assert ids == [*map(image_folder.path_id, ("10_rem/x.png", "5_ram/x.png", "5_ram/y.png")), -1]
+    verdicts = {(ids[0], 1): ("hat", True), (ids[2], 1): ("rem", True)}
+    assert corrected_files.correct_json(source, copy, verdicts).posts == set()
+    pictures = corrected_files.Pictures(str(tmp_path / "p"))
+    assert corrected_files.correct_json(source, copy, verdicts, "", pictures).posts == {ids[0], ids[2]}
+    assert [record["tags"] for record in json.loads(copy.read_text()).values()] == [
+        "solo hat",
+        "solo",
+        "solo rem",
+    ]
 
 
 def test_names_are_those_that_the_source_gives(tmp_path):
