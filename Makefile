@@ -23,6 +23,8 @@ ENV := .venv/.installed
 ENV_DEV := .venv/.installed-dev
 PY := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 3
+# Modules are compiled once, not in each process, also where the environment (as of some images) forbids it.
+export PYTHONDONTWRITEBYTECODE :=
 
 # Any text as one word of the shell; `value` keeps make from expanding a $ in it. Folders that make writes into are
 # names of its rules, in which it allows neither spaces nor what the shell would not take as it stands.
