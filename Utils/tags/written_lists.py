@@ -12,7 +12,8 @@ from collections.abc import Sequence
 _STARTS = ("[", "{")  # of every text that is looked at closer
 _LIKE_A_LIST = re.compile(r"""[\[{]\s*['"]""")
 _TEXT = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
-_OF_PYTHON = re.compile(rf"\[(?:\s*{_TEXT}(?:\s*,|\s+|(?=\])))*\s*\]", re.DOTALL)
+# Blanks can be matched in one way only: a text that is no list is told in time that grows with its length.
+_OF_PYTHON = re.compile(rf"\[\s*(?:{_TEXT}\s*(?:,\s*|(?=['\"\]])))*\]", re.DOTALL)
 
 
 def parse(text: str) -> list[str] | None:

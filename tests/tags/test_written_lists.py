@@ -34,6 +34,12 @@ def test_what_is_no_list_is_told_from_a_damaged_one(text, is_like_one):
     assert written_lists.seems_one(text) == is_like_one
 
 
+def test_a_text_that_is_nearly_a_list_is_told_at_once():
+    """Were blanks between names matched in several ways, this took longer than anybody waits."""
+    assert written_lists.parse("[" + "'a'   " * 5000 + "x]") is None
+    assert written_lists.parse("[" + "'a'   \n" * 5000 + "]") == ["a"] * 5000
+
+
 def test_a_list_is_written_as_it_was():
     assert written_lists.write(["a", "b c"], "['a']") == "['a', 'b c']"
     assert written_lists.write(["a", "初"], '["a"]') == '["a", "初"]'
