@@ -57,6 +57,11 @@ def composed(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
+def visible(name: str) -> str:
+    """Return a name that others wrote, with escapes for line breaks, NUL and the like."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
+
+
 def printable(path: str) -> str:
     """Return a path as text that can be written to any file; bytes that are no UTF-8 become U+FFFD."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

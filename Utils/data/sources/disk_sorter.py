@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from Utils.command.text import counted, join_names
+from Utils.command.text import counted, join_names, visible
 from Utils.data.danbooru_fields import RATING_NAMES, SAFE, FieldError, unread_ratings_note
 from Utils.data.sources import danbooru_post, stream
 from Utils.data.sources.danbooru_post import Post
@@ -242,9 +242,11 @@ class DiskSorter:
             rejected=tuple(self.rejected),
             notes=self.notes(),
             has_names=self._has_names,
-            file_name=self._file_name,
+            file_name=visible(self._file_name),
             names_of=lambda wanted: {
-                self._ids[place]: name for place, name in self._names.items() if self._ids[place] in wanted
+                self._ids[place]: visible(name)
+                for place, name in self._names.items()
+                if self._ids[place] in wanted
             },
         )
 

@@ -70,6 +70,17 @@ def test_tags_without_a_category_of_records_with_categories_are_said():
     assert note.startswith("3 posts have tags that no field of a category lists, such as b0, b1, b2; these")
 
 
+def test_names_of_files_are_shown_without_control_characters():
+    sorter = DiskSorter()
+    sorter.add_record({"file_name": "a\0\x1b[31m\n\u00e9.jpg", "tags": "a"}, "line 1")
+    source = sorter.finish("test", "here")
+    shown = "a\\x00\\x1b[31m\\n\u00e9.jpg"
+    assert source.file_name == shown
+    ids = [int(post) for block in source.blocks() for post in block.ids]
+    assert source.names_of(set(ids)) == {ids[0]: shown}
+    assert source.names_of({1}) == {}
+
+
 def test_ratings_that_are_none_are_counted_and_said():
     sorter = DiskSorter()
     for post_id, rating in enumerate(["x", "NSFW ", "x", 5, "18+", "q", "Safe", "", None, " "]):
