@@ -112,7 +112,10 @@ def correct_json(
     """
     corrector = _Corrector(verdicts, relative.rpartition("/")[0], pictures)
     if not json_lines.holds_posts(source):
-        raise UserError(f"{source} holds no posts as JSON")
+        raise UserError(
+            f"{source} holds no posts as JSON; decisions are written into JSON, Parquet (--parquet), "
+            "captions (--images) and databases (--db), not into CSV"
+        )
     with compressed.opened(source) as stream, replacing(target) as temporary:
         encoding = _UTF_16.get(stream.peek(2)[:2], "utf-8")
         texts = io.TextIOWrapper(stream, encoding=encoding, newline="")  # pyright: ignore[reportArgumentType]
