@@ -18,6 +18,7 @@ from Utils.images import image_folder, picture_index
 from Utils.tags import captions, written_lists
 from Utils.tags.tag_list import CATEGORIES
 
+_LIST_STARTS = ("[", "{", " ", "\n")  # of texts that may be lists
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 
 TagGroup = tuple[list[str], int, list[int | None] | None]  # names, their category code, their ids if known
@@ -208,7 +209,7 @@ def parse_post(record: Any, post_id: int | None = None, name: str = "", folder: 
         name,
         caption,
         unread,
-        _uncategorized(record, tags),
+        _uncategorized(record, tags) if layout.category_fields else (),
     )
 
 
@@ -264,13 +265,13 @@ def parse_tags(record: Mapping[str, Any]) -> tuple[list[TagGroup], captions.Capt
 
 def _uncategorized(record: Mapping[str, Any], tags: Iterable[TagGroup]) -> tuple[str, ...]:
     """Return the names that a record's field of all tags has beside those of its fields by category."""
-    layout = layout_of(tuple(record))
-    field = next((field for field in ("tag_string", "tags") if record.get(field)), "")
-    if not field or not layout.category_fields:
+    field = "tag_string" if record.get("tag_string") else "tags"
+    value = record.get(field)
+    if not value:
         return ()
-    value, num_tags = record[field], sum(len(names) for names, _, _ in tags)
-    most = {str: lambda: value.count(" ") + 1, list: lambda: len(value)}.get(type(value))  # names that it has
-    if most and most() <= num_tags:  # as in most records, which need not be compared
+    num_tags = sum([len(names) for names, _, _ in tags])
+    most = value.count(" ") + 1 if isinstance(value, str) else len(value) if isinstance(value, list) else None
+    if most is not None and most <= num_tags:  # as in most records, which need not be compared
         return ()
     try:
         groups, _ = _parse_all(field, value)
@@ -333,7 +334,7 @@ def _parse_caption(text: str) -> tuple[list[TagGroup], captions.Caption]:
 
 def _opened(field: str, value: Any) -> Any:
     """Return the names of a list that is written as one text; any other value as it is."""
-    if not isinstance(value, str) or not written_lists.seems_one(value):
+    if not isinstance(value, str) or value[:1] not in _LIST_STARTS or not written_lists.seems_one(value):
         return value
     names = written_lists.parse(value)
     if names is None:
