@@ -274,7 +274,7 @@ def write_report(folder: pathlib.Path, trials: Sequence[Trial], results: Any, ba
         trials: in the order of the tables.
         results: where the tables go.
         base: the method that the others are compared with, on the seeds that both have; a method ``X+more``
-            is compared with X too.
+            is compared with X too, and ``X-more`` with the base that has ``-more``.
     """
     groups: dict[tuple[str, str, str], dict[int, pathlib.Path]] = {}
     for trial in dict.fromkeys(trials):
@@ -287,7 +287,8 @@ def write_report(folder: pathlib.Path, trials: Sequence[Trial], results: Any, ba
     rows = [[*key, *_row(places)] for key, places in groups.items()]
     differences = []
     for (world, noise, method), places in groups.items():
-        for other in dict.fromkeys([base, method.partition("+")[0]]):
+        of_same_ending = base + "".join(method.partition("-")[1:])
+        for other in dict.fromkeys([base, method.partition("+")[0], of_same_ending]):
             others = groups.get((world, noise, other), {})
             shared = [seed for seed in places if seed in others]
             if method != other and shared:

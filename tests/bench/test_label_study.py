@@ -88,11 +88,11 @@ def test_adjusted_predictions_are_those_of_thresholds_that_fall_with_the_frequen
 
 def test_the_report_compares_methods_on_shared_seeds(tmp_path, capsys):
     world, noise = World("faces", 0), Noise("random", 25)
-    methods = ("bce", "hill", "hill+audit", "asl")
+    methods = ("bce", "hill", "hill+audit", "asl", "bce-mixup", "hill-mixup")
     trials = [Trial(world, noise, name, "", seed) for name in methods for seed in (0, 1)]
     with pytest.raises(WorkError, match="no run is finished"):
         label_study.write_report(tmp_path, trials, tmp_path / "results", "bce")
-    for trial in (*trials[:3], trials[4]):
+    for trial in (*trials[:3], trials[4], trials[8], trials[10]):
         finished(tmp_path, trial, 0.9 if trial.method == "bce" else 0.6)
     label_study.write_report(tmp_path, trials, tmp_path / "results", "bce")
     runs, differences = (
@@ -100,15 +100,18 @@ def test_the_report_compares_methods_on_shared_seeds(tmp_path, capsys):
         for name in ("runs", "differences")
     )
     assert [(row["method"], row["seeds"]) for row in runs] == [
-        ("bce", "2"), ("hill", "1"), ("hill+audit", "1"),
+        ("bce", "2"), ("hill", "1"), ("hill+audit", "1"), ("bce-mixup", "1"), ("hill-mixup", "1"),
     ]  # fmt: skip
     assert float(runs[1]["macro_AP"]) > float(runs[0]["macro_AP"])
     assert {row["seeds"] for row in differences} == {"1"}
     assert [(row["method"], row["base"], row["metric"]) for row in differences] == [
         (method, base, metric)
-        for method, base in (("hill", "bce"), ("hill+audit", "bce"), ("hill+audit", "hill"))
+        for method, base in (
+            ("hill", "bce"), ("hill+audit", "bce"), ("hill+audit", "hill"), ("bce-mixup", "bce"),
+            ("hill-mixup", "bce"), ("hill-mixup", "bce-mixup"),
+        )
         for metric in ("micro_F1", "macro_F1")
-    ]
+    ]  # fmt: skip
     change = float(runs[1]["micro_F1"]) - float(runs[0]["micro_F1"])
     assert float(differences[0]["difference"]) == pytest.approx(change, abs=1e-4)
     assert float(differences[0]["low"]) > 0
