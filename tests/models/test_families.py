@@ -111,7 +111,7 @@ def _gradients(tape, loss, model):
     return tape.gradient(loss, [weight.value for weight in model.trainable_weights])
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", FEW)
 def test_training_equals_evaluation_without_rates(name):
     model = randomized(zoo.build_small(name, stochastic_depth=0.0, dropout=0.0))
     if any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers):

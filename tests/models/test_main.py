@@ -96,7 +96,7 @@ def test_every_variant_takes_the_image_size_of_the_list(outlines):
 
 def test_the_list_for_people(outlines):
     lines = outlines[2].splitlines()
-    assert lines[0] == "at 448 px, 2380 labels"
+    assert lines[0] == "at 448 px, 2,380 labels"
     assert lines[1].split() == ["model", "parameters", "GFLOPs", "source", "of", "the", "variant"]
     assert lines[2] == "ViT (arXiv:2010.11929)"
     names = [f"ViT/{name}" for name in Models.variants("ViT") if not name.endswith("test")]

@@ -242,6 +242,7 @@ def test_release_json_and_the_model_card_have_the_measured_figures(release):
     assert "vit_base_patch16_224" in card
 
 
+@pytest.mark.slow
 def test_the_keras_model_is_included_and_can_be_released_again(run, release, tmp_path, capsys):
     names = tag_list.read(run / "selected_tags.csv")["name"].tolist()
     again = Models.load(release)

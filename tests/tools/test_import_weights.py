@@ -127,6 +127,7 @@ def tensors(folder):
     return load_file(folder / "model.safetensors")
 
 
+@pytest.mark.slow
 def test_an_imported_tagger_is_exported_again_and_nothing_is_lost(tagger, tmp_path, capsys):
     out, release = tmp_path / "mine" / "wd.keras", tmp_path / "release"
     left = out.parent / ".wd.keras.999999999.part" / "new"  # as a killed process leaves it

@@ -133,6 +133,7 @@ def test_boxes_of_true_tags_lie_in_the_stored_picture(booru):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_the_scenes_style_has_the_same_files_and_more_things(booru, tmp_path):
     for name, workers in (("a", "1"), ("b", "2")):
         flags = ["--images", "40", "--style", "scenes", "--workers", workers]

@@ -95,6 +95,7 @@ def test_a_new_tag_is_learned_and_kept_ones_stay(base, own, tmp_path, capsys):
     assert "12 epochs are done" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_probe_trains_the_classifier_alone(base, own, tmp_path, capsys):
     words = ("--init-from", base, "--probe", "--learning-rate", 0.03, "--early-stopping", 0)
     assert go(own, tmp_path / "run", *words) == 0

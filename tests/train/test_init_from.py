@@ -77,6 +77,7 @@ def history(folder):
 KEPT = ([0, 1, 3, 4, 5], [5, 0, 1, 2, 3])  # rows of the other list, rows of the old one
 
 
+@pytest.mark.slow
 def test_another_tag_list_keeps_the_logits_of_kept_tags_bit_for_bit(run, other, tmp_path, capsys):
     words = f"""finetune --init-from {run} --image-size 32 --epochs 2 --freeze-body-epochs 1
     --keep-checkpoints 3

@@ -98,6 +98,7 @@ def test_the_scores_of_the_history_are_those_of_a_dump(dataset, whole, tmp_path,
     assert row["val_threshold"] == pytest.approx(scores["thres"], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_stopped_by_a_signal_in_the_middle_and_continued(dataset, whole, tmp_path, monkeypatch, capsys):
     """Here: SIGTERM in the second epoch, then Ctrl-C in a validation, then the rest."""
     interrupt_at(monkeypatch, "on_train_batch_begin", lambda training: training.step == 16, signal.SIGTERM)
@@ -157,6 +158,7 @@ def test_a_finished_run_has_nothing_to_do_and_may_go_on(dataset, whole, tmp_path
     assert "--learning-rate was 0.01, is 0.5" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_evaluated_and_saved(dataset, tmp_path):
     """With two steps an execution, at whose ends alone checkpoints are written."""
     words = command(dataset, tmp_path / "run", "--steps-per-epoch", "4", "--ema", "0.9")

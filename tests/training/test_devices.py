@@ -77,6 +77,7 @@ def test_several_devices_on_tensorflow_are_mirrored(two_devices):
     assert "MirroredStrategy" in two_devices["text"]
 
 
+@pytest.mark.slow
 def test_on_jax_hosts_without_their_number_are_an_error_and_local_devices_share_batches():
     environment = {
         **os.environ,

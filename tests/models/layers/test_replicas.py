@@ -4,6 +4,8 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
@@ -42,6 +44,7 @@ for group, partners in ((None, random.permutation(8)), (2, np.arange(8) ^ 1)):
 """
 
 
+@pytest.mark.slow
 def test_replicas_draw_different_masks_and_mix_with_one_another():
     words = [sys.executable, "-c", REPLICAS]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)

@@ -33,6 +33,7 @@ def test_a_tagger_gives_the_outputs_of_timm(tmp_path):
     assert np.abs(outputs - spec["outputs"]).max() < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "name"),
     [

@@ -76,6 +76,7 @@ def test_both_sides_are_trained_at_every_rate_and_seed_and_compared_at_their_bes
     assert "ours above timm, each at its best rate: micro F1 +" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_captioned_pictures_are_packed_first(trained, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)  # the commands that pack run in the project's folder
     for row in range(80):

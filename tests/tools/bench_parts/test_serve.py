@@ -75,6 +75,7 @@ def test_without_slow_clients_there_is_no_connection():
         pass
 
 
+@pytest.mark.slow
 def test_a_model_of_the_zoo_is_exported_for_it(tmp_path):
     pytest.importorskip("tf2onnx")
     assert serve._export(tmp_path, "ResNet/test", 16, 5) == (None,)
