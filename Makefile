@@ -5,7 +5,7 @@
 #               15 minutes
 # make own IMAGES=pictures FROM=TAGGER   a tagger of one's own: from captioned pictures and a run, release, timm
 #               folder or hub id to a trained run, an audit of the labels and a report, all under own/NAME/
-# make test     environment with the test tools, then the test suite, 12 minutes on two cores without AVX-512;
+# make test     environment with the test tools, then the test suite, 11 minutes on two cores without AVX-512;
 #               make test-slow: its longest checks
 # make test-newest   the suite with the newest versions that pyproject.toml allows, in an environment of its own
 # make lint     style and types
