@@ -28,6 +28,7 @@ from Utils.files import damage
 GRACE_SECONDS = 1.0  # that every client has, even while others wait for a place
 FINISH_SECONDS = 30  # that replies in progress have once the server is asked to end
 LINGER_BYTES = 1 << 28  # of a refused body that are read and thrown away, so that the client gets to read why
+CHUNKED_BYTES = 1 << 12  # of a chunked body at a time: waitress copies what is left of it for every chunk
 
 
 class DeadlineServer(TcpWSGIServer):
@@ -126,7 +127,20 @@ class JsonErrorTask(ErrorTask):
 
 
 class StrictParser(HTTPRequestParser):
-    """A parser that answers what it cannot read, and asks for no body that is refused or does not come."""
+    """A parser that answers what it cannot read, and asks for no body that is refused or does not come.
+
+    What comes after the request is kept in ``ahead``.
+    """
+
+    ahead = b""
+
+    def received(self, data: bytes) -> int:
+        """Take bytes of the client; return how many need not come again: all of them after the last."""
+        used = super().received(data[:CHUNKED_BYTES] if self.chunked else data)
+        if not self.completed or self.empty:
+            return used
+        self.ahead = data[used:]
+        return len(data)
 
     def parse_header(self, header_plus: bytes) -> None:
         """Read the header. Raises ParsingError, to which a 400 is the answer."""
@@ -149,6 +163,7 @@ class DeadlineChannel(HTTPChannel):
         super().__init__(*args, **kwargs)
         self.waiting_since = time.time()
         self._discarded: int | None = None  # bytes thrown away so far, once the reply of an error is out
+        self._ahead = b""  # received beyond the last request
 
     def give_up(self) -> None:
         """Close the connection in the next round of the server's loop."""
@@ -157,13 +172,18 @@ class DeadlineChannel(HTTPChannel):
     def service(self) -> None:
         """Answer the requests that are whole; from then on the server waits for the client again."""
         self.waiting_since = math.inf  # the request is gone, and the loop awake, before this returns
+        request: Any = self.requests[0]  # a StrictParser; waitress declares its base class
+        self._ahead = request.ahead
         super().service()
         self.waiting_since = time.time()
 
     def readable(self) -> bool:
-        """Whether the server wants to read more from the client."""
+        """Whether the server wants to read more from the client; what came ahead is taken first."""
         if self._discarded is not None:
             return not self.will_close
+        if self._ahead and super().readable():
+            data, self._ahead = self._ahead, b""
+            self.received(data)
         return super().readable()
 
     def handle_read(self) -> None:

@@ -13,6 +13,7 @@ import flask
 import pytest
 from helpers import servers
 from waitress.channel import HTTPChannel
+from waitress.receiver import ChunkedReceiver
 
 from Utils.serving import client_deadlines, http_server
 
@@ -20,6 +21,7 @@ from Utils.serving import client_deadlines, http_server
 LIMITS = http_server.ServerLimits(max_bytes=1000, max_connections=12, idle_seconds=1000, request_seconds=1000)
 REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 PATIENCE = 60  # seconds, of this side
+LARGE = 4 << 20  # bytes of a reply
 
 
 @contextlib.contextmanager
@@ -28,6 +30,7 @@ def running(**limits):
     app, limits = flask.Flask(__name__), dataclasses.replace(LIMITS, **limits)
     app.add_url_rule("/", "read", lambda: "read")
     app.add_url_rule("/", "write", lambda: str(len(flask.request.get_data())), methods=["POST"])
+    app.add_url_rule("/large", "large", lambda: bytes(LARGE))
     app.add_url_rule("/json", "json", lambda: str(type(http_server.json_body())), methods=["POST"])
     with servers.running(http_server.protect(app, limits), limits) as server:
         yield server
@@ -95,6 +98,45 @@ def test_a_request_has_a_deadline_whatever_trickles_in():
             while time.monotonic() < until:
                 line.sendall(b"b")
                 time.sleep(0.05)
+
+
+@pytest.mark.reliability(
+    "Clients ask for more than they read, many requests at a time",
+    "others are answered; each gets its next reply when it has read the last",
+)
+def test_clients_that_do_not_read_hold_no_thread():
+    request = b"GET /large HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    with served(threads=1) as address, connect(address) as greedy:
+        greedy.sendall(10 * request + REQUEST)  # 40 MB of replies: waitress holds a thread from 16 MB on
+        assert greedy.recv(8) == b"HTTP/1.1"
+        for _ in range(10):  # the thread takes turns
+            with connect(address) as line:
+                line.sendall(REQUEST)
+                assert reply_of(line).endswith(b"read")
+        replies = reply_of(greedy)
+    assert replies.count(b"HTTP/1.1 200 OK") == 10
+    assert replies.count(b"\0") == 10 * LARGE
+    assert replies.endswith(b"read")
+
+
+def test_a_body_in_tiny_chunks_is_looked_at_in_pieces(monkeypatch):
+    """Waitress copies the rest of what it is given for every chunk: of 128 KiB in 20,000 chunks a second."""
+    sizes = []
+
+    def received(receiver, data):
+        sizes.append(len(data))
+        return receive(receiver, data)
+
+    receive = ChunkedReceiver.received
+    monkeypatch.setattr(ChunkedReceiver, "received", received)
+    start = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with served(max_bytes=1 << 20) as address, connect(address) as line:
+        line.sendall(start + b"1\r\na\r\n" * 20_000 + b"0\r\n\r\n" + REQUEST)
+        reply = reply_of(line)
+    assert reply.count(b"200 OK") == 2
+    assert b"20000" in reply
+    assert reply.endswith(b"read")
+    assert max(sizes) <= client_deadlines.CHUNKED_BYTES
 
 
 def test_a_connection_that_is_used_has_no_deadline():
