@@ -182,6 +182,10 @@ own: own-words $(OWN)/audit.json $(OWN)/report/report.html
 	@echo "  $(PY) tools/review_labels.py $(OWN)/audit.json $(OWN)/audit_wrong.json --tags $(OWN)/dataset/selected_tags.csv -o $(OWN)/decisions.jsonl"
 	@echo "  $(PY) tools/apply_decisions.py $(OWN)/decisions.jsonl --images" $(call quoted,$(PICTURES))
 
+# A dataset that was deleted by hand is packed again: the mark that it was packed goes, too.
+UNPACKED := $(foreach folder,$(DEMO) $(LABELS) $(OWN),$(if $(wildcard $(folder)/dataset/*),,$(wildcard $(folder)/dataset.packed)))
+$(if $(UNPACKED),$(shell rm -f $(UNPACKED)))
+
 .PHONY: own-words
 own-words:
 	@test -n $(PICTURES) -a -n $(SOURCE) || { echo "error: make own IMAGES=folder-of-pictures FROM=run-release-timm-folder-or-hub-id [OWN=folder]" >&2; exit 2; }

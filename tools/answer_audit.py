@@ -17,7 +17,7 @@ from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.command.text import counted
 from Utils.evaluation import ground_truth
-from Utils.files.outputs import FileKind, replacing_file, require_replaceable_file
+from Utils.files.output_files import FileKind, replacing_file, require_replaceable_file
 from Utils.labels import decisions, questions
 from Utils.tags import tag_list
 

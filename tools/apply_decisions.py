@@ -29,7 +29,7 @@ from Utils.data import sources
 from Utils.data.selection import FIRST_RATING_ID
 from Utils.data.sources import json_lines, parquet_files
 from Utils.files.atomic import replacing, require_file
-from Utils.files.outputs import (
+from Utils.files.output_files import (
     FileKind,
     begins_with,
     first_line_has,

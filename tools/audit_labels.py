@@ -30,7 +30,7 @@ from Utils.command.text import counted, join_names
 from Utils.evaluation import alignment, ground_truth, predictions, threshold_table
 from Utils.files import csv_tables, locking
 from Utils.files.atomic import read_json, replacing, write_json
-from Utils.files.outputs import FileKind, has_header, require_replaceable_file
+from Utils.files.output_files import FileKind, has_header, require_replaceable_file
 from Utils.labels import cleanlab_engine, confident_learning
 from Utils.report import svg_charts
 from Utils.tags import tag_list

@@ -28,7 +28,7 @@ from Utils.command.machine import num_cores
 from Utils.command.text import counted
 from Utils.files import locking
 from Utils.files.atomic import read_json, write_json
-from Utils.files.outputs import FileKind, has_header, require_replaceable_file
+from Utils.files.output_files import FileKind, has_header, require_replaceable_file
 from Utils.images import codec, formats, image_folder, image_limits, image_reader, places
 from Utils.images.places import Place
 

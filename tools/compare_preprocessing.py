@@ -27,7 +27,7 @@ from Utils.evaluation import bootstrap
 from Utils.files import csv_tables, hub, parquet_files
 from Utils.files.atomic import provenance, to_path, write_json
 from Utils.files.model_files import RELEASE
-from Utils.files.outputs import FolderKind, replacing_folder, require_replaceable_folder
+from Utils.files.output_folders import FolderKind, replacing_folder, require_replaceable_folder
 from Utils.images import image_limits, image_reader, picture_index
 from Utils.images.census import warn_of_unreadable
 from Utils.images.places import Place, open_place

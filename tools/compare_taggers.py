@@ -41,7 +41,7 @@ from Utils.evaluation import bootstrap, duplicate_groups, predictions
 from Utils.files import hub
 from Utils.files.atomic import to_path
 from Utils.files.locking import sole_writer
-from Utils.files.outputs import replacing_folder, require_replaceable_folder
+from Utils.files.output_folders import replacing_folder, require_replaceable_folder
 from Utils.images import image_folder, image_limits, image_reader, places
 from Utils.images.census import warn_of_unreadable
 from Utils.images.places import Place

@@ -20,7 +20,7 @@ from Utils.command.text import counted, join_names
 from Utils.data import id_lists, selection, sources
 from Utils.data.definition import check_ratings_map
 from Utils.data.sources.stream import PostBlock, Source
-from Utils.files.outputs import FileKind, replacing_file, require_replaceable_file
+from Utils.files.output_files import FileKind, replacing_file, require_replaceable_file
 from Utils.images import image_folder
 from Utils.tags import tag_list, tag_matching
 

@@ -22,7 +22,7 @@ from Utils.command.text import counted
 from Utils.evaluation import alignment, chunked_matrix, ensembling, predictions
 from Utils.evaluation.predictions import Dump
 from Utils.files.atomic import provenance
-from Utils.files.outputs import require_replaceable_folder
+from Utils.files.output_folders import require_replaceable_folder
 
 
 def parser() -> Parser:

@@ -38,7 +38,7 @@ from Utils.files.atomic import (
 )
 from Utils.files.model_description import ModelDescription
 from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS
-from Utils.files.outputs import replacing_folder, require_replaceable_folder
+from Utils.files.output_folders import replacing_folder, require_replaceable_folder
 from Utils.recipe import initial_weights
 from Utils.release.format_table import FORMATS
 from Utils.report import model_card

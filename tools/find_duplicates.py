@@ -38,7 +38,7 @@ from Utils.evaluation.duplicate_groups import Groups
 from Utils.files import arrays, csv_tables, row_cache
 from Utils.files.atomic import replacing, sha256_of
 from Utils.files.job_engines import run
-from Utils.files.outputs import FileKind, has_header, require_replaceable_file, require_replaceable_still
+from Utils.files.output_files import FileKind, has_header, require_replaceable_file, require_replaceable_still
 from Utils.images import image_folder, image_limits, image_reader, places
 from Utils.recipe import initial_weights
 

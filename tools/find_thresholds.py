@@ -48,7 +48,7 @@ from Utils.evaluation.alignment import MatrixView
 from Utils.evaluation.predictions import Dump
 from Utils.evaluation.thresholds import OperatingPoint, Rule
 from Utils.files import text_files
-from Utils.files.outputs import require_replaceable_file, require_replaceable_still
+from Utils.files.output_files import require_replaceable_file, require_replaceable_still
 from Utils.tags.tag_list import category_name, category_names
 
 PER = ("all", "category", "tag", "group", "frequency")

@@ -34,7 +34,7 @@ from Utils.files import hub, model_description, model_files
 from Utils.files.atomic import sha256_of
 from Utils.files.exchange import put_back, replacing_together
 from Utils.files.model_description import ModelDescription
-from Utils.files.outputs import require_replaceable_file
+from Utils.files.output_files import require_replaceable_file
 from Utils.tags import tag_list
 
 ORIGINAL_EPSILON = 1e-3  # Keras 2's default, which the original never changed

@@ -26,7 +26,7 @@ from Utils.demo_booru.boxes import Box
 from Utils.demo_booru.posts import Post, plan_posts
 from Utils.demo_booru.styles import STYLES, Style
 from Utils.files import csv_tables
-from Utils.files.outputs import FolderKind, replacing_folder, require_replaceable_folder
+from Utils.files.output_folders import FolderKind, replacing_folder, require_replaceable_folder
 from Utils.images.image_folder import bucket_path
 
 Drawn = tuple[Facts, list[Box]]

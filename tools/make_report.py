@@ -23,7 +23,7 @@ from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.data import dataset_folder, picture_contents, post_images
 from Utils.evaluation import duplicate_groups, ground_truth, leakage, predictions, same_pictures
 from Utils.files import csv_tables
-from Utils.files.outputs import FolderKind, replacing_folder, require_replaceable_folder
+from Utils.files.output_folders import FolderKind, replacing_folder, require_replaceable_folder
 from Utils.images import places
 from Utils.report import map_cards, report_page, run_history
 from Utils.report import report as reporting

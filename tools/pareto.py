@@ -21,7 +21,7 @@ from Utils.command import programs
 from Utils.command.cli import Parser, UserError, command, print_json
 from Utils.command.text import markdown_table
 from Utils.evaluation import results_table
-from Utils.files.outputs import replacing_file, require_replaceable_file
+from Utils.files.output_files import replacing_file, require_replaceable_file
 from Utils.report import svg_charts
 from Utils.tags import tag_list
 

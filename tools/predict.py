@@ -26,7 +26,7 @@ from Utils.evaluation import predictions
 from Utils.files import csv_tables, hub
 from Utils.files.atomic import provenance, read_json, to_path
 from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS, digest_in_run
-from Utils.files.outputs import require_replaceable_folder
+from Utils.files.output_folders import require_replaceable_folder
 from Utils.images import codec, image_folder, image_limits, image_reader, places
 from Utils.recipe.recipe import RECIPE_FILE, read_recipe
 from Utils.serving import onnx_tagger, place_predictions

@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 from Utils.command.cli import Parser, command
 from Utils.command.text import join_names
 from Utils.files.atomic import ROOT, replacing
-from Utils.files.outputs import FileKind, begins_with, require_replaceable_file
+from Utils.files.output_files import FileKind, begins_with, require_replaceable_file
 
 OUTPUT = ROOT / "constraints.txt"
 FIRST = "# Every package that the suite was seen with"

@@ -47,7 +47,7 @@ from Utils.data.sources.stream import Source
 from Utils.evaluation import duplicate_groups
 from Utils.files import atomic, text_files
 from Utils.files.atomic import git_commit, to_path
-from Utils.files.outputs import replacing_folder, require_replaceable_folder
+from Utils.files.output_folders import replacing_folder, require_replaceable_folder
 from Utils.images import image_folder, picture_index, places
 from Utils.tags import captions, tag_list
 

@@ -30,12 +30,8 @@ from Utils.command.backend import deferred
 from Utils.command.cli import Parser, UserError, WorkError, command, number, print_json
 from Utils.command.text import counted
 from Utils.files import hub
-from Utils.files.outputs import (
-    FileKind,
-    has_header,
-    require_replaceable_file,
-    require_replaceable_folder,
-)
+from Utils.files.output_files import FileKind, has_header, require_replaceable_file
+from Utils.files.output_folders import require_replaceable_folder
 from Utils.images import films, image_limits, image_reader, places
 from Utils.serving import (
     execution_providers,

@@ -35,7 +35,7 @@ from Utils.data.dataset_posts import Posts
 from Utils.evaluation import same_pictures
 from Utils.files import job_engines
 from Utils.files.atomic import git_commit, is_remote, to_path
-from Utils.files.outputs import replacing_folder
+from Utils.files.output_folders import replacing_folder
 from Utils.images import animation, image_limits, image_reader
 
 COPIED_FROM = 4  # shards: fewer read Parquet files again for each of them

@@ -16,7 +16,7 @@ from Models.porting.timm_folder import SpecOf
 from Models.porting.timm_rules import Rules, TimmName
 from Utils.command.cli import UserError
 from Utils.files.atomic import write_json
-from Utils.files.outputs import FolderKind, replacing_folder
+from Utils.files.output_folders import FolderKind, replacing_folder
 
 TIMM_FOLDER = FolderKind("a timm folder", ("config.json", "model.safetensors"))
 # Fields of the Spec that need no argument of timm: they matter in training, or pretrained_cfg states them.

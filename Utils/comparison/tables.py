@@ -17,7 +17,7 @@ from Utils.comparison.tagger_scores import METRICS, TaggerScores
 from Utils.evaluation import predictions, scores
 from Utils.files import csv_tables
 from Utils.files.atomic import provenance, write_json
-from Utils.files.outputs import FolderKind
+from Utils.files.output_folders import FolderKind
 from Utils.serving import tag_selection
 from Utils.tags import tag_list
 

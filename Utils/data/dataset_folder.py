@@ -15,7 +15,7 @@ from Utils.command.text import join_names
 from Utils.data.definition import SPLITS
 from Utils.files import arrays, csv_tables, parquet_files, shapes, tfrecord
 from Utils.files.atomic import AnyPath, is_remote, read_json, require_file, to_path
-from Utils.files.outputs import FolderKind
+from Utils.files.output_folders import FolderKind
 from Utils.images import codec
 from Utils.tags import tag_list
 

@@ -23,7 +23,7 @@ from Utils.command.cli import UserError, found
 from Utils.evaluation import chunked_matrix
 from Utils.files import arrays, csv_tables
 from Utils.files.atomic import read_json, write_json
-from Utils.files.outputs import FolderKind, replacing_folder
+from Utils.files.output_folders import FolderKind, replacing_folder
 from Utils.tags import tag_list
 
 PROBABILITIES, LABELS, IDS, TAGS, INFO = (

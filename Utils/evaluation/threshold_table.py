@@ -11,7 +11,7 @@ from Utils.command.cli import UserError
 from Utils.command.text import composed, join_names
 from Utils.evaluation import scores
 from Utils.files import csv_tables
-from Utils.files.outputs import FileKind, has_header
+from Utils.files.output_files import FileKind, has_header
 from Utils.tags import tag_list, tag_matching
 
 COLUMNS = (

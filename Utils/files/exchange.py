@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 
 from Utils.files import atomic
-from Utils.files.outputs import abandoned
+from Utils.files.leftovers import abandoned
 
 _NAMES = "names.json"  # of the files that are exchanged: {name: whether an old one was there}
 

@@ -4,7 +4,8 @@ import pathlib
 
 from Utils.command.cli import UserError
 from Utils.files.atomic import sha256_of
-from Utils.files.outputs import FileKind, FolderKind, has_members
+from Utils.files.output_files import FileKind, has_members
+from Utils.files.output_folders import FolderKind
 
 RUN_MODELS = {"best": "best.keras", "last": "model.keras"}  # by the word that --which takes
 RELEASED_MODEL = pathlib.PurePosixPath("extra", "keras", RUN_MODELS["last"])  # below a release folder

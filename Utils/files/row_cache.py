@@ -18,8 +18,8 @@ from Utils.command.cli import UserError
 from Utils.command.text import join_names
 from Utils.files import positions
 from Utils.files.atomic import naming, read_json, write_json
+from Utils.files.leftovers import remove_unfinished
 from Utils.files.locking import try_lock
-from Utils.files.outputs import remove_unfinished
 
 KEYS = "keys.bin"
 FORMAT = "format.json"

@@ -20,7 +20,7 @@ from Utils.data.danbooru_fields import FieldError
 from Utils.data.sources import danbooru_post, json_lines, parquet_files
 from Utils.files import compressed, damage, json_format, parquet_members, strict_json
 from Utils.files.atomic import replacing
-from Utils.files.outputs import FolderKind, replacing_folder
+from Utils.files.output_folders import FolderKind, replacing_folder
 from Utils.files.ranges import RangeReader
 from Utils.images import image_folder, picture_index
 from Utils.labels import record_edits

@@ -9,7 +9,7 @@ import html
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from Utils.files.outputs import FileKind
+from Utils.files.output_files import FileKind
 
 WIDTH, HEIGHT = 420, 300
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 40

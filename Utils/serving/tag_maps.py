@@ -19,7 +19,7 @@ from Utils.command.cli import UserError
 from Utils.command.text import printable
 from Utils.evaluation.logits import logit
 from Utils.files.atomic import write_json
-from Utils.files.outputs import FolderKind
+from Utils.files.output_folders import FolderKind
 from Utils.images import codec
 from Utils.report import html_parts, map_cards
 from Utils.serving.onnx_tagger import ServingTagger

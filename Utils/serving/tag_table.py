@@ -16,7 +16,7 @@ from Utils.command.cli import UserError
 from Utils.files import damage
 from Utils.files.atomic import AnyPath, naming, replacing, short_name
 from Utils.files.locking import try_lock
-from Utils.files.outputs import FileKind, has_header
+from Utils.files.output_files import FileKind, has_header
 from Utils.images import image_folder
 from Utils.serving.tag_selection import Selection
 from Utils.tags import tag_list

@@ -13,7 +13,7 @@ import numpy as np
 from Utils.command.cli import UserError, progress
 from Utils.command.machine import num_cores
 from Utils.files.atomic import NO_ROOM
-from Utils.files.outputs import replacing_folder
+from Utils.files.output_folders import replacing_folder
 from Utils.images import codec, image_folder, image_reader
 from Utils.images.places import join
 from Utils.serving import onnx_tagger, overlapping, picture_jobs, tag_maps, tag_selection, tag_table

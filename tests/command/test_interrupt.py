@@ -92,11 +92,11 @@ TERMINATED = """
 import os, pathlib, signal, sys
 sys.modules["__main__"].__file__ = os.path.abspath("train.py")
 from Utils.command.cli import command
-from Utils.files import atomic, outputs
-KIND = outputs.FolderKind("a folder", ("a",))
+from Utils.files import atomic, output_folders
+KIND = output_folders.FolderKind("a folder", ("a",))
 @command
 def main(argv=None):
-    with outputs.replacing_folder(pathlib.Path(sys.argv[1], "f"), KIND) as folder:
+    with output_folders.replacing_folder(pathlib.Path(sys.argv[1], "f"), KIND) as folder:
         with atomic.replacing(folder / "a") as temporary:
             temporary.write_text("half")
             signal.raise_signal(signal.SIGTERM)

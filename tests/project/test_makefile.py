@@ -83,6 +83,20 @@ def test_words_that_make_own_cannot_take(clone):
     assert not (clone / "log").exists()
 
 
+def test_a_dataset_that_was_deleted_is_packed_again(clone):
+    for folder in ("demo", "demo/labels"):
+        (clone / folder).mkdir()
+        (clone / folder / "dataset.packed").touch()
+    (clone / "demo/dataset").mkdir()
+    (clone / "demo/dataset/selected_tags.csv").touch()
+    make(clone, "help")
+    assert (clone / "demo/dataset.packed").exists()
+    assert not (clone / "demo/labels/dataset.packed").exists()
+    shutil.rmtree(clone / "demo/dataset")
+    make(clone, "demo")
+    assert ["tools/write_records.py", "demo/dataset"] in [call[:2] for call in calls(clone)]
+
+
 @pytest.mark.reliability(
     "make clean where somebody keeps files of their own, or DEMO names another folder",
     "what make demo did not write stays, and is named",

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from Utils.command.cli import UserError
-from Utils.files import outputs
+from Utils.files import output_files
 from Utils.serving import tag_table
 from Utils.serving.tag_selection import ScoredTag, Selection
 
@@ -44,11 +44,11 @@ def test_only_a_table_is_taken_for_one(tmp_path, format_name):
     path, kind = tmp_path / "tags", tag_table.KINDS[format_name]
     for records in ([RECORD], []):
         path.write_text(written(records, format_name))
-        outputs.require_replaceable_file(path, kind, overwrite=True)
+        output_files.require_replaceable_file(path, kind, overwrite=True)
     for other in ('{"x.png":\n1}\n', '{\n"x.png": {"tags": 1}\n}\n', "path,name\nx.png,a\n"):
         path.write_text(other)
         with pytest.raises(UserError, match="is not a table of tags"):
-            outputs.require_replaceable_file(path, kind, overwrite=True)
+            output_files.require_replaceable_file(path, kind, overwrite=True)
 
 
 def test_csv_has_a_row_for_the_rating_and_for_each_tag():

@@ -11,7 +11,7 @@ import pytest
 from tools import audit_labels
 from Utils.evaluation import ground_truth, predictions
 from Utils.files import locking
-from Utils.files.outputs import require_replaceable_file
+from Utils.files.output_files import require_replaceable_file
 from Utils.labels import confident_learning
 
 NAMES = ("solo", "smile", "hat", "nobody has it", "artist_name")

@@ -34,7 +34,7 @@ import cv2
 
 from Utils.command.cli import Parser, UserError, WorkError, command, number, print_json, progress
 from Utils.files import csv_tables
-from Utils.files.outputs import FolderKind, replacing_folder, require_replaceable_folder
+from Utils.files.output_folders import FolderKind, replacing_folder, require_replaceable_folder
 from Utils.images import codec, image_folder
 from Utils.images.resize import resize
 

@@ -22,7 +22,7 @@ from Utils.command.cli import Parser, UserError, command, number, progress
 from Utils.data import dataset_folder
 from Utils.evaluation import pointing
 from Utils.files import csv_tables
-from Utils.files.outputs import FileKind, has_header, require_replaceable_file
+from Utils.files.output_files import FileKind, has_header, require_replaceable_file
 from Utils.images import codec, image_reader
 from Utils.images.image_folder import bucket_path
 from Utils.serving import onnx_tagger, tag_maps

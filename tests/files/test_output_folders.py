@@ -1,4 +1,4 @@
-"""Utils/files/outputs.py: only outputs of the same kind are replaced; one whole one is always there."""
+"""Utils/files/output_folders.py: only folders of a kind are replaced; one whole one is always there."""
 
 import errno
 import json
@@ -7,15 +7,13 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import zipfile
 
 import fsspec
-import numpy as np
 import pytest
 
 from Utils.command.cli import UserError
-from Utils.files import atomic, locking, outputs
-from Utils.files.outputs import FileKind, FolderKind, replacing_folder, require_replaceable_file
+from Utils.files import atomic, locking, output_folders
+from Utils.files.output_folders import FolderKind, replacing_folder
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 KIND = FolderKind("a report", ("report.html", "report.csv"), ("leaks.csv", "extra/*"))
@@ -55,21 +53,6 @@ def test_a_folder_replaces_the_old_one_only_when_complete(tmp_path):
     make(path)
     assert tree(tmp_path) == {"out/report.html": "new", "out/report.csv": "new"}
     assert [item.name for item in tmp_path.iterdir()] == ["out"]
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on Windows")
-@pytest.mark.reliability("an output that is a pipe or a device, as /dev/null", "refused; it stays what it is")
-def test_a_pipe_or_a_device_is_not_replaced(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "link").symlink_to("pipe")
-    kind = FileKind("a table", outputs.has_header(["a"]))
-    for name in ("pipe", "link"):
-        for overwrite in (False, True):
-            with pytest.raises(UserError, match=f"{name} is a pipe, a socket or a device"):
-                require_replaceable_file(tmp_path / name, kind, overwrite)
-        with pytest.raises(UserError, match=name), atomic.replacing(tmp_path / name) as temporary:
-            temporary.write_bytes(b"")
-    assert (tmp_path / "pipe").is_fifo() and (tmp_path / "link").is_symlink()
 
 
 @pytest.mark.reliability("--overwrite with a folder of the user's own", "refused, untouched, exit 2")
@@ -189,7 +172,7 @@ def test_a_file_in_the_way_is_refused(tmp_path):
 
 KILLED = """
 import os, pathlib, shutil, sys
-from Utils.files import outputs
+from Utils.files import output_folders
 moment, calls = int(sys.argv[2]), 0
 
 def dying(function):
@@ -204,8 +187,8 @@ def dying(function):
 for owner, names in ((pathlib.Path, ("rename", "mkdir")), (os, ("unlink", "rmdir", "stat"))):
     for name in names:
         setattr(owner, name, dying(getattr(owner, name)))
-kind = outputs.FolderKind("a report", ("report.html", "report.csv"))
-with outputs.replacing_folder(sys.argv[1], kind, overwrite=True) as folder:
+kind = output_folders.FolderKind("a report", ("report.html", "report.csv"))
+with output_folders.replacing_folder(sys.argv[1], kind, overwrite=True) as folder:
     for name in kind.markers:
         (folder / name).write_text("new")
 print(calls)
@@ -226,7 +209,7 @@ def test_a_kill_at_any_moment_leaves_one_whole_output(tmp_path):
     make(path, "old")
     while killed(path, moment) != 0:
         assert moment < 60
-        outputs.require_replaceable_folder(path, KIND, overwrite=True)  # what the next run begins with
+        output_folders.require_replaceable_folder(path, KIND, overwrite=True)  # what the next run begins with
         content = set(tree(path).values())
         assert len(content) == 1
         assert len(tree(path)) == 2
@@ -282,7 +265,7 @@ def test_a_folder_has_one_writer_at_a_time(tmp_path, overwrite):
         make(path, "old")
     with replacing_folder(path, KIND, overwrite) as folder:
         with pytest.raises(UserError, match="out is being written by another process"):
-            outputs.require_replaceable_folder(path, KIND, overwrite)
+            output_folders.require_replaceable_folder(path, KIND, overwrite)
         write(folder, report_html="new", report_csv="new")
     assert tree(tmp_path) == {"out/report.html": "new", "out/report.csv": "new"}
     make(path, "newer")
@@ -302,7 +285,7 @@ def test_what_comes_to_the_place_meanwhile_is_kept(tmp_path, overwrite):
 
 
 def test_what_comes_to_the_place_after_it_was_looked_at_is_kept(tmp_path, monkeypatch):
-    path, look = tmp_path / "out", outputs._require_replaceable
+    path, look = tmp_path / "out", output_folders._require_replaceable
     make(path, "old")
 
     def look_and_be_late(looked_at, *rest):
@@ -312,8 +295,27 @@ def test_what_comes_to_the_place_after_it_was_looked_at_is_kept(tmp_path, monkey
 
     with pytest.raises(UserError, match="my.txt"), replacing_folder(path, KIND, overwrite=True) as folder:
         write(folder, report_html="new", report_csv="new")
-        monkeypatch.setattr(outputs, "_require_replaceable", look_and_be_late)
+        monkeypatch.setattr(output_folders, "_require_replaceable", look_and_be_late)
     assert tree(tmp_path) == {"out/report.html": "old", "out/report.csv": "old", "out/my.txt": "mine"}
+
+
+def test_what_comes_to_the_place_in_between_is_kept_and_so_is_the_old_folder(tmp_path, monkeypatch):
+    path, rename = tmp_path / "out", pathlib.Path.rename
+    make(path, "old")
+
+    def rename_late(item, target):
+        if item.suffix == ".part":  # the old folder is aside
+            write(path, my_txt="mine")
+        return rename(item, target)
+
+    with monkeypatch.context() as patched, pytest.raises(UserError, match=r"now .*out\.\d+\.old"):
+        patched.setattr(pathlib.Path, "rename", rename_late)
+        make(path)
+    kept = f"out.{os.getpid()}.old"
+    assert tree(tmp_path) == {"out/my.txt": "mine", f"{kept}/report.html": "old", f"{kept}/report.csv": "old"}
+    with pytest.raises(UserError, match=r"out is not a report"):
+        make(path)
+    assert len(tree(tmp_path)) == 3
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not lock folders")
@@ -326,88 +328,6 @@ def test_a_folder_that_others_work_in_is_not_replaced(tmp_path):
     ):
         make(path)
     assert set(tree(tmp_path).values()) == {"old"}
-
-
-# Files
-
-
-@pytest.mark.reliability("--overwrite with a file of the user's own", "refused, untouched, exit 2")
-@pytest.mark.parametrize(
-    ("test", "own", "foreign"),
-    [
-        (outputs.has_header(["tag", "post_id"]), b"tag,post_id,score\na,1,0.5\n", b"name,age\n"),
-        (outputs.has_header(["tag", "post_id"]), b'"tag","post_id"\n', b""),
-        (outputs.begins_with(b"SQLite format 3\0"), b"SQLite format 3\0...", b"SQLite"),
-        (outputs.first_line_has("post_id", "tag"), b'{"post_id": 1, "tag": "a"}\n', b'{"post_id": 1}\n'),
-        (outputs.first_line_has("post_id"), b'{"post_id": 1}', b"[" * 9999),
-    ],
-)
-def test_only_files_of_the_kind_are_replaced(tmp_path, test, own, foreign):
-    path, kind = tmp_path / "people.csv", FileKind("a table", test)
-    require_replaceable_file(path, kind, overwrite=False)
-    path.write_bytes(own)
-    require_replaceable_file(path, kind, overwrite=True)
-    with pytest.raises(UserError, match="kept"):
-        require_replaceable_file(path, kind, overwrite=False)
-    for content in filter(None, (foreign, b"\xff\xfe\0", b"thesis")):
-        path.write_bytes(content)
-        with pytest.raises(UserError, match="is not a table"):
-            require_replaceable_file(path, kind, overwrite=True)
-        assert path.read_bytes() == content
-    path.write_bytes(b"")  # as a machine without power leaves it
-    require_replaceable_file(path, kind, overwrite=True)
-    path.unlink()
-    path.mkdir()
-    with pytest.raises(UserError, match="is a folder"):
-        require_replaceable_file(path, kind, overwrite=True)
-
-
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_a_file_that_comes_to_the_place_meanwhile_is_kept(tmp_path, overwrite):
-    kind, path = FileKind("a table", outputs.has_header(["a"])), tmp_path / "x.csv"
-    with (
-        pytest.raises(UserError, match="is not a table" if overwrite else "exists already and is kept"),
-        outputs.replacing_file(path, kind, overwrite) as part,
-    ):
-        part.write_text("a\n")
-        path.write_text("mine")
-    assert tree(tmp_path) == {"x.csv": "mine"}
-    path.unlink()
-    with outputs.replacing_file(path, kind, overwrite) as part:
-        part.write_text("a\n")
-    assert tree(tmp_path) == {"x.csv": "a\n"}
-
-
-def test_a_zip_file_is_recognized_by_its_members(tmp_path):
-    kind = FileKind("a model", outputs.has_members("config.json"))
-    for name, member in (("a.keras", "config.json"), ("b.keras", "thesis.txt")):
-        with zipfile.ZipFile(tmp_path / name, "w") as file:
-            file.writestr(member, "{}")
-    require_replaceable_file(tmp_path / "a.keras", kind, overwrite=True)
-    np.save(tmp_path / "c.npy", np.zeros(3))
-    for name in ("b.keras", "c.npy"):
-        with pytest.raises(UserError, match="is not a model"):
-            require_replaceable_file(tmp_path / name, kind, overwrite=True)
-    os.truncate(tmp_path / "a.keras", 30)
-    with pytest.raises(UserError, match="is not a model"):
-        require_replaceable_file(tmp_path / "a.keras", kind, overwrite=True)
-
-
-@pytest.mark.reliability("temporary files of killed commands", "removed by the next run")
-@pytest.mark.parametrize("name", ["out.csv", "out[1].csv", "a.b.db"])
-def test_what_kills_left_beside_a_file_is_removed(tmp_path, name):
-    path, child = tmp_path / name, subprocess.Popen([sys.executable, "-c", ""])
-    child.wait()
-    rubbish = [f".{name}.{child.pid}.part{end}" for end in (path.suffix, f"{path.suffix}-journal")]
-    kept = [
-        f".{name}.{os.getppid()}.part{path.suffix}",  # of a process that lives
-        f".x{name}.{child.pid}.part.csv", f".{name}.notes.part.csv", f".{name}.{child.pid}.csv",
-    ]  # fmt: skip
-    for item in [*rubbish, *kept]:
-        (tmp_path / item).write_text("x")
-    kind = FileKind("a table", outputs.has_header(["a"]))
-    require_replaceable_file(path, kind, overwrite=False)
-    assert sorted(item.name for item in tmp_path.iterdir()) == sorted(kept)
 
 
 def test_a_name_with_brackets_is_put_back_too(tmp_path):
@@ -433,9 +353,4 @@ def test_a_folder_elsewhere_is_sent_when_complete_and_never_replaced():
     for overwrite, reason in ((False, "exists already and is kept"), (True, "on this machine only; delete")):
         with pytest.raises(UserError, match=reason), replacing_folder("memory://out/report", KIND, overwrite):
             pass
-    files.pipe_file("/out/mine.csv", b"mine")
-    kind = FileKind("a list", outputs.has_header(("a", "b")))
-    for overwrite, reason in ((False, "exists already and is kept"), (True, "mine.csv is not a list")):
-        with pytest.raises(UserError, match=reason):
-            require_replaceable_file("memory://out/mine.csv", kind, overwrite)
     files.rm("/out", recursive=True)

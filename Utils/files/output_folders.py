@@ -1,35 +1,23 @@
-"""What ``--overwrite`` may replace: only outputs of this project, recognized by their content.
+"""Output folders: ``--overwrite`` replaces only folders of this project, recognized by their content.
 
-A folder is an output if it has the marker files of its kind and no other files than were written with it. A
-file is one if its content passes the test of its kind. Everything else belongs to the user and stays,
-whatever the command line says.
+A folder is one of a kind if it has the marker files of that kind and no other files than were written with
+it. Everything else belongs to the user and stays, whatever the command line says.
 """
 
 import contextlib
 import dataclasses
 import fnmatch
-import glob
-import json
 import os
 import pathlib
 import shutil
 import tempfile
 import typing
-import zipfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from Utils.command.cli import UserError
 from Utils.command.text import join_names
-from Utils.files import atomic, locking
-from Utils.files.atomic import (
-    AnyPath,
-    is_remote,
-    process_is_alive,
-    read_json,
-    require_absent,
-    to_path,
-    write_json,
-)
+from Utils.files import atomic, leftovers, locking
+from Utils.files.atomic import AnyPath, is_remote, read_json, require_absent, to_path, write_json
 
 # Files that operating systems leave in folders that were opened in a file manager.
 _SYSTEM_FILES = {".DS_Store", "Thumbs.db", "desktop.ini"}
@@ -139,7 +127,7 @@ def require_replaceable_folder(path: AnyPath, kind: FolderKind, overwrite: bool)
     # Renaming it would leave the shell, and relative paths, in a folder that is gone.
     if pathlib.Path.cwd().is_relative_to(resolved):
         raise UserError(f"{path} is the folder that you are in, or one above it; give another folder")
-    if any(map(locking.is_held, _beside(resolved, "part"))):
+    if any(map(locking.is_held, leftovers.beside(resolved, "part"))):
         raise UserError(f"{path} is being written by another process; wait for it or give another place")
     _restore(resolved)
     _require_replaceable(resolved, kind, overwrite, path)
@@ -197,9 +185,20 @@ def replacing_folder(path: AnyPath, kind: FolderKind, overwrite: bool = False) -
                 # Named as temporary before it is deleted: after a kill half of it must not be restored.
                 aside.rename(temporary)
     finally:
-        if aside.exists():  # the new folder could not be renamed in
-            aside.rename(path)
         shutil.rmtree(temporary, ignore_errors=True)
+        if aside.exists():  # the new folder could not be renamed in
+            _put_back(aside, path)
+
+
+def _put_back(aside: pathlib.Path, path: pathlib.Path) -> None:
+    try:
+        aside.rename(path)
+    except OSError:
+        kept = path.with_name(f"{path.name}.{os.getpid()}.old")
+        aside.rename(kept)
+        raise UserError(
+            f"something came to {path} while it was being replaced, and is kept; what was there is now {kept}"
+        ) from None
 
 
 def _send(folder: pathlib.Path, target: typing.Any, kind: FolderKind) -> None:
@@ -214,135 +213,8 @@ def _send(folder: pathlib.Path, target: typing.Any, kind: FolderKind) -> None:
 def _restore(path: pathlib.Path) -> None:
     """Put back, or remove, what killed processes left beside ``path``; leave alone what living ones use."""
     for end in ("old", "part"):
-        for folder in abandoned(path, end):
+        for folder in leftovers.abandoned(path, end):
             if end == "old" and not path.exists():
                 folder.rename(path)
             else:
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def abandoned(path: pathlib.Path, end: str) -> list[pathlib.Path]:
-    """Return what killed processes left beside ``path`` as ``.NAME.PID.END``; a long NAME is hashed."""
-    left, name = [], atomic.short_name(path.name)
-    for item in _beside(path, end):
-        pid = item.name[len(name) + 2 :].split(".")[0]
-        # With our own number it is an earlier process's: this one has nothing under way at this point.
-        if pid.isdigit() and (int(pid) == os.getpid() or not process_is_alive(int(pid))):
-            left.append(item)
-    return left
-
-
-def _beside(path: pathlib.Path, end: str) -> list[pathlib.Path]:
-    return sorted(path.parent.glob(f".{glob.escape(atomic.short_name(path.name))}.*.{end}"))
-
-
-def remove_unfinished(path: AnyPath) -> None:
-    """Remove the temporary files of ``path`` that killed processes left beside it (`atomic.replacing`)."""
-    path = pathlib.Path(path)
-    for file in abandoned(path, "part*"):
-        if file.is_file():
-            file.unlink(missing_ok=True)
-
-
-@dataclasses.dataclass(frozen=True)
-class FileKind:
-    """A kind of output file: its name with an article, "a table of thresholds", and a test of its content."""
-
-    name: str
-    is_kind: Callable[[pathlib.Path], bool]
-
-
-def require_replaceable_file(path: AnyPath, kind: FileKind, overwrite: bool) -> None:
-    """Raise UserError where ``path`` may not be written, before any work; remove what kills left beside it.
-
-    That is where something is there and ``overwrite`` is false, and where that is not of the kind.
-    """
-    path = to_path(path)
-    require_absent(path, overwrite)
-    if not is_remote(path):
-        remove_unfinished(path)
-    require_replaceable_still(path, kind, overwrite)
-
-
-@contextlib.contextmanager
-def replacing_file(path: AnyPath, kind: FileKind, overwrite: bool) -> Iterator[pathlib.Path]:
-    """Yield a temporary path as `atomic.replacing` does; what has come to ``path`` meanwhile is kept.
-
-    Raises UserError as `require_replaceable_file`, when the block ends.
-    """
-    with atomic.replacing(path) as temporary:
-        yield temporary
-        require_replaceable_still(path, kind, overwrite)
-
-
-def require_replaceable_still(path: AnyPath, kind: FileKind, overwrite: bool) -> None:
-    """Raise UserError as `require_replaceable_file`, after the work: temporary files are left alone."""
-    path = to_path(path)
-    require_absent(path, overwrite)
-    if is_remote(path):
-        if path.exists():
-            with atomic.local(path) as copy:
-                _require_kind(copy, kind, path)
-        return
-    if path.is_symlink() and not path.exists():
-        raise UserError(f"{path} is a link to what is not there; remove it, or give another place")
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; {kind.name} is a file: give another place")
-    _require_kind(path, kind, path)
-
-
-def _require_kind(path: pathlib.Path, kind: FileKind, name: pathlib.Path) -> None:
-    # An empty file has nothing to lose: a shell's redirection or a killed program leaves such.
-    if path.is_file() and path.stat().st_size and not _is_of_kind(kind, path):
-        raise UserError(
-            f"{name} is not {kind.name}, and --overwrite replaces only what this command wrote; "
-            "give another place"
-        )
-
-
-def _is_of_kind(kind: FileKind, path: pathlib.Path) -> bool:
-    # The file may be anything. What cannot be parsed is not ours; deep JSON exceeds the recursion limit.
-    try:
-        return kind.is_kind(path)
-    except (OSError, ValueError, RecursionError, zipfile.BadZipFile):
-        return False
-
-
-def begins_with(*starts: bytes) -> Callable[[pathlib.Path], bool]:
-    """Return a test for files that begin with one of some bytes."""
-
-    def is_kind(path: pathlib.Path) -> bool:
-        with path.open("rb") as file:
-            return file.read(max(map(len, starts))).startswith(starts)
-
-    return is_kind
-
-
-def has_header(columns: Iterable[str]) -> Callable[[pathlib.Path], bool]:
-    """Return a test for CSV files whose first line begins with these columns."""
-    return begins_with(*(start.encode() for start in _headers(list(columns))))
-
-
-def _headers(columns: list[str]) -> list[str]:
-    return [",".join(columns), ",".join(f'"{name}"' for name in columns)]  # quoted where a cell has a return
-
-
-def first_line_has(*names: str) -> Callable[[pathlib.Path], bool]:
-    """Return a test for files of JSON lines whose first object has these names."""
-
-    def is_kind(path: pathlib.Path) -> bool:
-        with path.open("rb") as file:
-            value = json.loads(file.readline(1 << 20))
-        return isinstance(value, dict) and set(names) <= set(value)
-
-    return is_kind
-
-
-def has_members(*names: str) -> Callable[[pathlib.Path], bool]:
-    """Return a test for zip files that have these members."""
-
-    def is_kind(path: pathlib.Path) -> bool:
-        with zipfile.ZipFile(path) as file:
-            return set(names) <= set(file.namelist())
-
-    return is_kind
