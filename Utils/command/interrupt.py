@@ -3,11 +3,11 @@
 Imports take seconds and hold nothing that needs cleaning up, but an interrupt in the middle of one ends in
 a traceback of numpy or pandas, or is swallowed by a library written in C++. So until `command` takes over,
 a signal ends the process at once. Processes that a command starts end without a word: their parent has the
-last one. train.py, sweep.py and the servers have answers of their own to SIGTERM.
+last one. train.py, sweep.py and the servers have answers of their own to SIGTERM. What this module imports
+itself is little: before its end an interrupt prints a traceback.
 """
 
 import contextlib
-import multiprocessing
 import os
 import pathlib
 import signal
@@ -32,9 +32,15 @@ def exit_code_of(interrupt: KeyboardInterrupt) -> int:
     return 128 + (signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT)
 
 
+def _is_child() -> bool:
+    """Whether a command started this process; multiprocessing, which knows, is there only then."""
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and process.parent_process() is not None
+
+
 def _leave(number: int, frame: FrameType | None) -> None:
     code = 128 + number
-    if multiprocessing.parent_process() is None:
+    if not _is_child():
         with contextlib.suppress(OSError):
             os.write(_stderr, f"{WORDS[code]}\n".encode())
     os._exit(code)
@@ -49,7 +55,7 @@ _RAISING = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: _terminat
 
 def _is_script() -> bool:
     """Whether this is a script of this project, or a process that one started: no test, no notebook."""
-    if multiprocessing.parent_process() is not None:
+    if _is_child():
         return True
     file = getattr(sys.modules["__main__"], "__file__", None)
     if file is None:
@@ -62,7 +68,7 @@ def _is_script() -> bool:
 
 def take_over() -> None:
     """Let Ctrl-C and SIGTERM be KeyboardInterrupts from now on, which a command can clean up after."""
-    if multiprocessing.parent_process() is not None:
+    if _is_child():
         return
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -117,11 +123,11 @@ def held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-if _is_script():
-    installed.check()
 # A shell's background jobs ignore SIGINT, and should continue to.
 if _is_script() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     with contextlib.suppress(ValueError):
         signal.signal(signal.SIGINT, _leave)
-if multiprocessing.parent_process() is not None and hasattr(signal, "pthread_sigmask"):
+if _is_child() and hasattr(signal, "pthread_sigmask"):
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # what `held_back` blocked
+if _is_script():
+    installed.check()

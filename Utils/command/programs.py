@@ -6,7 +6,6 @@ what commands say of one another is spelled as the present one was started.
 
 import importlib
 import pathlib
-import shlex
 import sys
 
 ENTRY = "swcv"  # the console script that pyproject.toml names
@@ -99,6 +98,8 @@ def prog(file: str) -> str:
 
 def line(stem: str, *words: object) -> str:
     """Return the command line of a command with words, quoted where a shell needs it."""
+    import shlex  # here: Ctrl-C is handled when this module has been imported
+
     started = f"{ENTRY} {name_of(stem)}" if is_entry() else f"python {script(stem)}"
     return " ".join([started, *(shlex.quote(str(word)) for word in words)])
 

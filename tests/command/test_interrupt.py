@@ -73,6 +73,28 @@ def test_ctrl_c_at_any_moment_is_one_word(tmp_path):
     assert interrupt.EXIT_CODE in codes
 
 
+IMPORTED_BEFORE = """
+import os, pathlib, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.modules["__main__"].__file__ = os.path.abspath("train.py")
+there = {*sys.modules}
+install = signal.signal
+def seen(number, handler):
+    print(*sorted({*sys.modules} - there))
+    return install(number, handler)
+signal.signal = seen
+import Utils.command.interrupt
+"""
+
+
+def test_little_is_imported_before_ctrl_c_is_handled():
+    """Multiprocessing and shlex took most of the time in which Ctrl-C printed a traceback."""
+    words = [sys.executable, "-c", IMPORTED_BEFORE]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "Utils.command.interrupt" in done.stdout
+    assert not {"multiprocessing", "shlex"} & {*done.stdout.split()}
+
+
 @pytest.mark.reliability("Ctrl-C while Keras is loaded", "interrupted, exit 130")
 @pytest.mark.parametrize(
     ("module", "number", "word"),
