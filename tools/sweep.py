@@ -22,6 +22,7 @@ from typing import Any
 from Utils.command import programs
 from Utils.command.cli import Parser, UserError, WorkError, command, number, print_json, suggest
 from Utils.command.text import counted, join_names
+from Utils.data import dataset_folder
 from Utils.files import atomic, csv_tables
 from Utils.files.model_files import RUN_MODELS
 from Utils.recipe import command_line, sweeps
@@ -71,7 +72,9 @@ def main(argv: list[str] | None = None) -> int:
     sweep = sweeps.read(options.sweep)
     sweeps.require_apart(sweep, train_flags)
     settings = sweeps.runs(sweep, options.runs, options.seed)
+    dataset_folder.load(options.dataset).require_shards("train")
     trials = [Trial(sweep, values, options, train_flags) for values in settings]
+    _find_state(trials, sweep, options)
     if options.list:
         names = [trial.name for trial in trials]
         print_json({"runs": names}) if options.json else print("\n".join(names))
@@ -162,19 +165,26 @@ def _as_float(value: Any) -> Any:
     return float(value) if isinstance(value, int) else value
 
 
+def _find_state(trials: list[Trial], sweep: sweeps.Sweep, options: argparse.Namespace) -> None:
+    """Find which runs have failed before and which are none of these; nothing is written.
+
+    Raises UserError where the folder holds something else, or a run with other settings.
+    """
+    _require_place(options.output)
+    errors = _earlier_errors(options.output / RESULTS)  # refuses a file of the same name that is no sweep's
+    for trial in trials:
+        trial.error = None if options.retry else errors.get(trial.name)
+        trial.require_same()
+        _require_metric(trial, sweep)
+    _tell_others(options.output, trials)
+
+
 def _run(trials: list[Trial], sweep: sweeps.Sweep, options: argparse.Namespace) -> int:
     """Train what is not finished and write the results after each run; return the exit code.
 
     Raises WorkError at the end where runs have failed.
     """
     results, training = options.output / RESULTS, Training()
-    _require_place(options.output)
-    errors = _earlier_errors(results)  # refuses a file of the same name that is no sweep's
-    for trial in trials:
-        trial.error = None if options.retry else errors.get(trial.name)
-        trial.require_same()  # before any is trained
-        _require_metric(trial, sweep)
-    _tell_others(options.output, trials)
     with training.receiving_signals():
         for number, trial in enumerate(trials, 1):
             if trial.state in ("done", "failed"):
@@ -251,6 +261,8 @@ class Training:
 
 def _require_place(folder: pathlib.Path) -> None:
     """Raise UserError for a folder that holds other things and no sweep, which would mix with them."""
+    if files := [path for path in (folder, *folder.parents) if path.is_file()]:
+        raise UserError(f"-o is a folder; {files[0]} is a file")
     if folder.is_dir() and any(folder.iterdir()) and not any((folder / name).exists() for name in MARKERS):
         raise UserError(
             f"{folder} holds other things and no sweep (it has neither {' nor '.join(MARKERS)}); give "

@@ -51,6 +51,9 @@ time.sleep(60)
 @pytest.fixture
 def grid(tmp_path):
     (tmp_path / "grid.yaml").write_text(GRID)
+    (tmp_path / "data" / "train").mkdir(parents=True)
+    (tmp_path / "data" / "train" / "0.tfrecord").touch()
+    (tmp_path / "data" / "selected_tags.csv").write_text("tag_id,name,category,count\n1,a,0,1\n")
     return tmp_path / "grid.yaml"
 
 
@@ -114,8 +117,8 @@ def test_a_run_that_ended_early_is_done(grid, stub, tmp_path):
 def test_settings_that_train_refuses_are_not_failed_runs(grid, stub, tmp_path, capsys):
     """Such as a folder in which the training of a sweep that was killed goes on."""
     (tmp_path / "stub.py").write_text("import sys\nprint('error: not now,', sys.argv[-2])\nsys.exit(2)")
-    assert go(grid, tmp_path, "--dataset", "memory://bucket/x") == 2
-    assert "not now, --dataset=memory://bucket/x" in capsys.readouterr().err
+    assert go(grid, tmp_path) == 2
+    assert f"not now, --dataset={tmp_path / 'data'}" in capsys.readouterr().err
     (tmp_path / "stub.py").write_text(STUB)
     go(grid, tmp_path, "--runs", "1", "--", "--epochs=4")
     assert [row["state"] for row in results(tmp_path)] == ["done"]
@@ -233,3 +236,24 @@ def test_mistakes_end_the_sweep_before_any_training(grid, stub, tmp_path, capsys
     assert go(grid, tmp_path, "-o", "memory://bucket/sweep") == 2
     assert "a folder of this machine" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.reliability("A sweep that would be refused", "its dry run is refused, too; nothing is written")
+def test_a_list_refuses_what_a_sweep_refuses(grid, stub, tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.txt").write_text("a")
+    for words, said in (
+        (["--dataset", str(tmp_path / "nothing")], "a dataset folder was expected at"),
+        (["-o", str(tmp_path / "mine")], "holds other things and no sweep"),
+        (["-o", str(tmp_path / "mine" / "a.txt" / "b")], f"{tmp_path / 'mine' / 'a.txt'} is a file"),
+    ):
+        for more in ([], ["--list"]):
+            assert go(grid, tmp_path, *words, *more) == 2
+            assert said in capsys.readouterr().err
+    (tmp_path / "stub.py").write_text(STUB.replace('"{}"', """'{"seed": 5, "epochs": 4}'"""))
+    assert go(grid, tmp_path, "--runs", "1", "--", "--epochs=4", "--seed=5") == 0
+    assert go(grid, tmp_path, "--runs", "1", "--list", "--", "--epochs=4", "--seed=5") == 0
+    assert go(grid, tmp_path, "--runs", "1", "--list", "--", "--epochs=4", "--seed=6") == 2
+    assert "holds a run that differs" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["a.txt"]
+    assert not (tmp_path / "mine").with_name("nothing").exists()
