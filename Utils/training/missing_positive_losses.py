@@ -18,7 +18,7 @@ import keras
 
 from Utils.recipe.options import LossOptions
 from Utils.training.expected_positive_loss import EPR
-from Utils.training.tag_loss import FLOOR, EpochLoss, TagLoss, cross_entropy, num_images, prepared
+from Utils.training.tag_loss import FLOOR, EpochLoss, TagLoss, cross_entropy, prepared
 from Utils.training.tensors import Tensor, ops
 
 LOWEST = -1e30  # stands for minus infinity in a logarithm of sums, whose gradient must stay finite
@@ -219,8 +219,8 @@ def two_way(
         tag_weights: None; tags have no terms of their own to be weighted.
 
     Returns:
-        (B,) float32 whose mean, over the images of which a label is known, is the loss: the sample-wise part
-        of an image times their number over that of images with a positive, plus the class-wise part.
+        (B,) float32 whose mean is the loss: the sample-wise part of an image times B over the number of images
+        with a positive, plus the class-wise part.
     """
     is_negative = _is_negative(labels)
     labels, logits, _ = prepared(labels, logits, label_smoothing, tag_weights)
@@ -228,8 +228,7 @@ def two_way(
     by_image = ops.zeros_like(logits[:, 0])
     if part in ("both", "sample"):
         sets, counts = _two_way_of(is_positive, is_negative, logits, (T_p, T_n), axis=1)
-        images = num_images(ops.logical_or(is_positive, is_negative))
-        by_image += sets * ops.divide_no_nan(images, ops.sum(counts))
+        by_image += sets * ops.divide_no_nan(ops.cast(ops.shape(logits)[0], "float32"), ops.sum(counts))
     if part in ("both", "class"):
         sets, counts = _two_way_of(is_positive, is_negative, logits, (T_p, T_n), axis=0)
         by_image += ops.divide_no_nan(ops.sum(sets), ops.sum(counts))
@@ -363,6 +362,7 @@ class TwoWay(TagLoss):
     loss = "two_way"
     function = staticmethod(two_way)
     takes_label_smoothing = takes_tag_weights = False
+    is_of_batch = True
 
 
 @keras.saving.register_keras_serializable("Utils")

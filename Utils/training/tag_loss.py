@@ -19,6 +19,11 @@ from Utils.training.tensors import Tensor, ops
 # infinite; below this floor the weight is constant. The cross-entropy it multiplies is about as small there.
 FLOOR = 1e-12
 
+# Layers and operations of Keras by their classes' names: they give probabilities, or their input's values.
+_ACTIVATIONS = {"HardSigmoid", "Sigmoid", "Softmax"}
+_PASSING = {"Activation", "Cast", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze"}
+_LINEAR = keras.activations.linear
+
 EPOCH_STATE = "loss_epoch"  # the name of the metric that holds the epoch of a loss
 
 
@@ -71,14 +76,21 @@ def _model_on_stack() -> keras.Model | None:
 
 
 def _ends_with_activation(model: keras.Model) -> bool:
-    """Whether the output of a functional or sequential model comes from an activation."""
-    outputs: Any = getattr(model, "outputs", None)
-    if not isinstance(outputs, list) or len(outputs) != 1:
-        return False  # a subclassed model, or one of several outputs
-    last = outputs[0]._keras_history.operation
-    if isinstance(last, keras.Model):
-        return _ends_with_activation(last)
-    return getattr(last, "activation", keras.activations.linear) is not keras.activations.linear
+    """Whether all outputs of a functional or sequential model come from activations."""
+    outputs: Any = getattr(model, "outputs", None)  # a subclassed model has none
+    return isinstance(outputs, list) and bool(outputs) and all(map(_is_activated, outputs))
+
+
+def _is_activated(output: Any) -> bool:
+    """Whether a symbolic tensor comes from an activation, also through layers that only pass its values on."""
+    operation, node, place = output._keras_history
+    kind = type(operation).__name__
+    if isinstance(operation, keras.Model):
+        outputs: Any = getattr(operation, "outputs", None)
+        return isinstance(outputs, list) and _is_activated(outputs[place])
+    if kind in _ACTIVATIONS or getattr(operation, "activation", _LINEAR) is not _LINEAR:
+        return True
+    return kind in _PASSING and _is_activated(operation._inbound_nodes[node].input_tensors[0])
 
 
 def cross_entropy(labels: Tensor, logits: Tensor, clip: float = 0.0) -> Tensor:
@@ -106,6 +118,7 @@ class TagLoss(keras.losses.Loss):
     function: ClassVar[Callable[..., Tensor]]
     takes_label_smoothing: ClassVar[bool] = True
     takes_tag_weights: ClassVar[bool] = True
+    is_of_batch: ClassVar[bool] = False  # only the mean over all rows says something, unknown ones included
 
     def __init__(
         self,

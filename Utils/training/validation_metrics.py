@@ -237,6 +237,8 @@ class MeanLoss(keras.metrics.Metric):
             labels = ops.cast(unpacked(labels, logits.shape[-1]), "float32")
             labels = ops.where(ops.expand_dims(weights > 0.0, 1), labels, -ops.ones_like(labels))
         values = ops.cast(self.loss.call(labels, logits), "float32")
+        if getattr(self.loss, "is_of_batch", False):
+            values = ops.mean(values) * ops.ones_like(values)
         self.total.assign_add(ops.sum(values * weights))
         self.count.assign_add(ops.sum(weights))
 

@@ -128,9 +128,10 @@ def test_the_gradient_passes_the_focusing_weight_unless_asked_otherwise(labels):
         assert np.abs(slopes[True] - slopes[False]).max() > 0.1
 
 
-def tiny_model(activation, wrapped=False):
+def tiny_model(activation, wrapped=False, passed_on=False):
     image = keras.Input((4,))
-    model = keras.Model(image, keras.layers.Activation(activation)(keras.layers.Dense(3)(image)))
+    output = keras.layers.Activation(activation)(keras.layers.Dense(3)(image))
+    model = keras.Model(image, keras.layers.Flatten()(output) if passed_on else output)
     return keras.Sequential([keras.Input((4,)), model]) if wrapped else model
 
 
@@ -138,7 +139,9 @@ def tiny_model(activation, wrapped=False):
     "a model that ends with its sigmoid, trained with a loss on logits",
     "an error at the first batch that names classifier_activation=None",
 )
-@pytest.mark.parametrize("options", [{}, {"wrapped": True}, {"activation": "hard_sigmoid"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"wrapped": True}, {"passed_on": True}, {"activation": "hard_sigmoid"}]
+)
 @pytest.mark.every_backend
 def test_a_model_that_gives_probabilities_is_refused(options):
     inputs, labels = np.zeros((2, 4), "float32"), np.zeros((2, 3), "float32")

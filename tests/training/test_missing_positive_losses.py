@@ -147,6 +147,15 @@ def test_large_losses_are_rejected_or_corrected_by_the_epoch(labels):
 
 
 @pytest.mark.every_backend
+def test_images_without_a_known_label_are_in_no_mean_of_the_two_way_loss():
+    labels = HARD.copy()
+    labels[1:3] = -1
+    for part in ("both", "sample", "class"):
+        got = float(keras.ops.convert_to_numpy(losses.build("two_way", part=part)(labels, LOGITS)))
+        np.testing.assert_allclose(got, two_way(labels, LOGITS, part=part), rtol=5e-6)
+
+
+@pytest.mark.every_backend
 def test_of_equal_negatives_exactly_the_number_is_rejected():
     labels, logits = np.zeros((2, 10), "float32"), np.full((2, 10), 0.5, "float32")
     got = values(missing.ll_r, labels, logits, epoch=1, delta_rel=25.0)

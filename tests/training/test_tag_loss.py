@@ -61,6 +61,17 @@ def test_a_compiled_step_sees_the_epoch_of_the_loop():
 def test_the_activation_at_the_end_of_a_model_is_seen():
     images = keras.Input((9,))
     linear, sigmoid = (keras.layers.Dense(9, activation=name)(images) for name in (None, "sigmoid"))
-    models = [keras.Model(images, each) for each in (linear, sigmoid, [sigmoid, sigmoid])]
+    models = [keras.Model(images, each) for each in (linear, sigmoid, [linear, sigmoid], [sigmoid, sigmoid])]
     models += [keras.Model(images, models[1](images))]
-    assert [tag_loss._ends_with_activation(model) for model in models] == [False, True, False, True]
+    assert [tag_loss._ends_with_activation(model) for model in models] == [False, True, False, True, True]
+
+
+def test_the_activation_is_seen_through_layers_that_pass_its_values_on():
+    images, layers = keras.Input((9,)), keras.layers
+    logits = layers.Dense(9)(images)
+    passing = [layers.Dropout(0.1), layers.Identity(), layers.Activation("linear", dtype="float32")]
+    passing += [layers.Reshape((9,)), layers.Flatten(), lambda tensor: keras.ops.cast(tensor, "float16")]
+    ends = [layers.Activation("sigmoid"), layers.Softmax(), keras.ops.sigmoid, keras.ops.softmax]
+    for layer in passing:
+        assert not tag_loss._ends_with_activation(keras.Model(images, layer(logits)))
+        assert all(tag_loss._ends_with_activation(keras.Model(images, layer(end(logits)))) for end in ends)
