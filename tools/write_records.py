@@ -161,6 +161,8 @@ def write_shards(
     """Write the missing shards of this part; return all shards, and how many are left to other parts."""
     posts = Posts(folder)
     posts.require_valid(manifest["num_labels"])
+    if reused:
+        reused.verify()
     shards = packing.divide(folder, manifest["name"], posts, settings(options))
     pack(folder, manifest, posts, shards, reused, options)
     return shards, len(packing.without_note(folder, shards))
@@ -228,8 +230,6 @@ def pack(
             paths = posts.paths(np.concatenate([shard.rows for shard in own]))
             copies = folder / packing.PROGRESS / f"{parquet_copy.FOLDER}{index}"
             place = parquet_copy.readable_in_any_order(place, paths, copies)
-    if reused:
-        reused.verify()
     how = (options.check, options.max_pixels, options.frames, not options.images_given)
     jobs = (packing.job(shard, posts, folder, manifest, place, reused, *how) for shard in missing)
     workers = 1 if sum(len(shard.rows) for shard in missing) < FEW else options.workers

@@ -61,7 +61,7 @@ def _write_posts(
     has_contents = any(block.contents is not None for block in selected.blocks)
     more = [pa.field(dataset_folder.PICTURE_COLUMN, pa.int64())] if has_contents else []
     schema = pa.schema([*POSTS_SCHEMA, *more])
-    with pq.ParquetWriter(path, schema) as writer:
+    with pq.ParquetWriter(path, schema, write_page_checksum=True) as writer:
         for block in selected.blocks:
             if not len(block.ids):
                 continue

@@ -358,7 +358,7 @@ def _load(kept: AnyPath, root: str) -> dict[str, tuple[str, pa.Table, Sequence[s
         return {}
     try:
         with path.open("rb") as file:
-            table = pq.read_table(file)
+            table = pq.read_table(file, page_checksum_verification=True)
         facts = json.loads((table.schema.metadata or {})[b"archives"])
         if (facts["version"], facts["root"]) != (
             VERSION,
@@ -384,7 +384,10 @@ def _save(kept: AnyPath, root: str, table: pa.Table, archives: dict[str, Any]) -
     facts = json.dumps({"version": VERSION, "root": _resolved(root), "archives": archives})
     with atomic.replacing(kept) as temporary:
         pq.write_table(
-            table.replace_schema_metadata({b"archives": facts.encode()}), temporary, compression="zstd"
+            table.replace_schema_metadata({b"archives": facts.encode()}),
+            temporary,
+            compression="zstd",
+            write_page_checksum=True,
         )
 
 

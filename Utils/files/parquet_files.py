@@ -35,7 +35,7 @@ def batches(
     path = require_file(path, what)
     with contextlib.ExitStack() as stack:
         with damage.named(path, FAULT, error_type):
-            parquet = stack.enter_context(pq.ParquetFile(stack.enter_context(path.open("rb"))))
+            parquet = stack.enter_context(_opened(stack.enter_context(path.open("rb"))))
             names = parquet.schema_arrow.names
         if callable(columns):
             names_to_read, check = list(columns(names)), None
@@ -66,8 +66,13 @@ def read(path: AnyPath, what: str, columns: Columns, filters: Any = None) -> pa.
     with path.open("rb") as file, damage.named(path, FAULT):
         with pq.ParquetFile(file) as parquet:
             _require_columns(path, parquet.schema_arrow.names, columns)
-        table = pq.read_table(file, columns=list(columns), filters=filters)
+        table = pq.read_table(file, columns=list(columns), filters=filters, page_checksum_verification=True)
         return _checked(path, table, columns)
+
+
+def _opened(file: Any) -> pq.ParquetFile:
+    """Return a Parquet file whose pages are compared with their checksums, where it has some."""
+    return pq.ParquetFile(file, page_checksum_verification=True)
 
 
 def has_column(path: AnyPath, what: str, name: str) -> bool:

@@ -241,7 +241,10 @@ def correct_parquet(
     `read_parquet` names them, and names of files are relative to its folder.
     """
     corrector = _Corrector(verdicts, relative.rpartition("/")[0], pictures)
-    with damage.named(source, "is damaged or no Parquet file"), pq.ParquetFile(source) as parquet:
+    with (
+        damage.named(source, "is damaged or no Parquet file"),
+        pq.ParquetFile(source, page_checksum_verification=True) as parquet,
+    ):
         schema, reader = parquet.schema_arrow, RangeReader(str(source))
         images = parquet_members.image_column(reader)
         fields = parquet_files.fields_of_posts(schema.names, images, source)

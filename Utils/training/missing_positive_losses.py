@@ -219,7 +219,7 @@ def two_way(
         tag_weights: None; tags have no terms of their own to be weighted.
 
     Returns:
-        (B,) float32 whose mean is the loss: the sample-wise part of an image times B over the number of images
+        (B,) float32 whose mean is the loss: the sample-wise part of an image times B over the number of those
         with a positive, plus the class-wise part.
     """
     is_negative = _is_negative(labels)

@@ -82,7 +82,7 @@ def _ends_with_activation(model: keras.Model) -> bool:
 
 
 def _is_activated(output: Any) -> bool:
-    """Whether a symbolic tensor comes from an activation, also through layers that only pass its values on."""
+    """Whether a symbolic tensor comes from an activation, also through layers that pass its values on."""
     operation, node, place = output._keras_history
     kind = type(operation).__name__
     if isinstance(operation, keras.Model):

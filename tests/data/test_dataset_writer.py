@@ -3,9 +3,12 @@
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+import pytest
 from helpers.own_pictures import RULES, select, source_of
 
+from Utils.command.cli import UserError
 from Utils.data import dataset_folder, dataset_writer, id_lists
+from Utils.data.dataset_posts import Posts
 from Utils.data.definition import Definition
 
 
@@ -30,6 +33,33 @@ def test_counts_lists_and_posts_agree(tmp_path):
     assert dataset.manifest["selection"]["splits"] == splits
     assert dataset.manifest["made"] == {"select_tags": {"images": "here"}}
     assert (output / "definition.toml").read_text() == "text"
+
+
+@pytest.mark.reliability("A bit flips in posts.parquet", "refused: no post gets other labels")
+def test_a_flipped_bit_in_the_posts_is_seen(tmp_path):
+    source, pictures = source_of(tmp_path, ["a, b", "a", "b, c", "a, c"] * 6)
+    definition = Definition("x", splits={"train": 0.75, "validation": 0.25}, **RULES)
+    selected, output = select(source, pictures, definition), tmp_path / "out"
+    output.mkdir()
+    dataset_writer.write(output, source, pictures, selected, {})
+    path = output / "posts.parquet"
+    content, refused = path.read_bytes(), 0
+
+    def rows():
+        posts = Posts(output)
+        return list(posts.at(np.arange(len(posts.ids))))
+
+    expected = rows()
+    for place in range(4, len(content), 17):
+        flipped = bytearray(content)
+        flipped[place] ^= 1
+        path.write_bytes(flipped)
+        try:
+            assert rows() == expected  # a byte that says nothing of the rows
+        except UserError as error:
+            assert str(path) in str(error)
+            refused += 1
+    assert refused > 50
 
 
 def test_lists_name_every_picture_that_one_line_can_name(tmp_path):

@@ -11,7 +11,7 @@ from helpers import jpeg, small_dataset
 from helpers.packed_datasets import everything, odd_booru, rejections, stored, write
 
 from tools import select_tags, write_records
-from Utils.data import dataset_folder
+from Utils.data import dataset_folder, packing
 from Utils.files import tfrecord
 from Utils.tags import tag_list
 
@@ -143,6 +143,7 @@ def test_a_damaged_shard_is_not_reused(tmp_path, capsys):
         content[place] ^= 1
         shard.write_bytes(content)
     assert not list(new.glob("*/*.tfrecord"))
+    assert not (new / packing.PROGRESS).exists()
     assert relabel(new, old) == 0
 
 
