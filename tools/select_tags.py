@@ -258,7 +258,8 @@ def detect(options: argparse.Namespace) -> Detected:
             raise UserError(
                 f"the pictures in {options.origin} have no tags: no text of their name lies beside them "
                 "(1.jpg and 1.txt, .caption, .tags or .json). tools/tag_images.py RELEASE PATH writes such "
-                "texts by a released tagger; --folder-tags takes the names of folders as tags"
+                "texts by a released tagger; --extension .EXT takes texts of another ending, --folder-tags "
+                "the names of folders as tags"
                 f"{f'. Apart from pictures, {error}' if has_others else ''}"
             ) from error
         raise

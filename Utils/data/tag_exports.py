@@ -14,20 +14,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from Utils.command.cli import UserError
-from Utils.command.text import counted
+from Utils.command.text import counted, join_names
 from Utils.data import danbooru_fields
 from Utils.data.danbooru_fields import FieldError, is_true, parse_category, parse_post_id, plain_name
 from Utils.data.sources import json_lines
-from Utils.files import compressed
+from Utils.files import compressed, text_columns
 from Utils.files.atomic import AnyPath, require_file
 from Utils.files.csv_stream import CsvStream
 from Utils.images.image_folder import is_unicode
 from Utils.tags import tag_list
 
-_BLOCK = 2**16  # rows
 _MOST_SHOWN = 3  # examples in a sentence
 _DATED = re.compile(r"tags-\d{4}-\d\d-\d\d\.csv")  # the name of e621's exports
 _NO_DIGITS = str.maketrans("", "", "-:. TZ+")  # what dates have between their digits
@@ -90,42 +88,11 @@ class _Notes:
         return [f"warning: {counted(self.count, 'row')} of {self._path} left out, unreadable: {examples}"]
 
 
-class _Texts:
-    """A column of texts that is appended to, as blocks of Arrow."""
-
-    def __init__(self) -> None:
-        self._blocks: list[pa.Array] = []
-        self._waiting: list[str] = []
-
-    def append(self, text: str) -> None:
-        self._waiting.append(text)
-        if len(self._waiting) == _BLOCK:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._blocks.append(pa.array(self._waiting, pa.large_string()))
-        self._waiting = []
-
-    def finish(self) -> pa.ChunkedArray:
-        self._flush()
-        return pa.chunked_array(self._blocks, pa.large_string())
-
-
-def _rows_named(column: pa.ChunkedArray, names: Collection[str]) -> np.ndarray:
-    """Return the rows of a column whose text is one of some names."""
-    if not len(names):
-        return np.empty(0, np.int64)
-    mask = pc.call_function(
-        "is_in", [column], pc.SetLookupOptions(value_set=pa.array(list(names), pa.large_string()))
-    )
-    return np.flatnonzero(mask.to_numpy())
-
-
 class _Tags:
     """The rows of an export of tags."""
 
     def __init__(self) -> None:
-        self._names, self.ids, self.categories = _Texts(), array.array("q"), array.array("q")
+        self._names, self.ids, self.categories = text_columns.Texts(), array.array("q"), array.array("q")
         self.deprecated = bytearray()
 
     def __len__(self) -> int:
@@ -140,24 +107,29 @@ class _Tags:
     def finish(self) -> None:
         self.names = self._names.finish()
 
-    def of(self, names: Collection[str]) -> tuple[dict[str, tuple[int | None, int]], set[str]]:
-        """Return ``({name: (id or None, category)}, {deprecated names})`` of some tags."""
-        rows = _rows_named(self.names, names)
+    def of(self, names: Collection[str]) -> tuple[dict[str, tuple[int | None, int]], set[str], list[str]]:
+        """Return ``({name: (id or None, category)}, {deprecated names}, those with several)`` of some tags.
+
+        Of several rows of a name the last counts.
+        """
+        rows = text_columns.rows_named(self.names, names)
         spelled = self.names.take(pa.array(rows)).to_pylist()
-        tags, deprecated = {}, set()
+        tags, deprecated, several = {}, set(), {}
         for row, name in zip(rows.tolist(), spelled, strict=True):
             if self.deprecated[row]:
                 deprecated.add(name)
             if self.categories[row] >= 0:
-                tags[name] = (None if self.ids[row] < 0 else self.ids[row], self.categories[row])
-        return tags, deprecated
+                fact = (None if self.ids[row] < 0 else self.ids[row], self.categories[row])
+                several |= {name: None} if tags.get(name, fact) != fact else {}
+                tags[name] = fact
+        return tags, deprecated, list(several)
 
 
 class _Pairs:
     """The active rows of an export of aliases or implications."""
 
     def __init__(self) -> None:
-        self._names, self._targets = _Texts(), _Texts()
+        self._names, self._targets = text_columns.Texts(), text_columns.Texts()
         self._dates, self._ids = array.array("q"), array.array("q")
 
     def add(self, name: str, target: str, date: int, number: int) -> None:
@@ -177,7 +149,7 @@ class _Pairs:
 
         Rows of one age, or of none, are the newer the later they stand.
         """
-        rows = _rows_named(self.names, names)
+        rows = text_columns.rows_named(self.names, names)
         ages = [
             np.frombuffer(column, np.int64)[rows] if len(column) else rows
             for column in (self._ids, self._dates)
@@ -200,16 +172,23 @@ class TagExports:
         self.files: dict[pathlib.Path, _Tags | _Pairs] = {}  # what was read from each
 
     def _without_use(self, names: Collection[str]) -> list[str]:
-        """Return a sentence for each file none of whose rows is about one of these tags."""
-        return [
+        """Return a sentence for each file without a row, or none of whose rows is about one of these tags."""
+        empty = [
+            f"warning: {path} has no row that counts"
+            f"{'; of aliases and implications only active ones do' * isinstance(table, _Pairs)}"
+            for path, table in self.files.items()
+            if not len(table)
+        ]
+        return empty + [
             f"{path}: of {counted(len(table), 'row')}, such as that of {table.names[0].as_py()!r}, none is "
             "about a tag that is here"
             for path, table in self.files.items()
-            if len(table) and not len(_rows_named(table.names, names))
+            if len(table) and not len(text_columns.rows_named(table.names, names))
         ]
 
     def rules_for(self, names: Iterable[str]) -> tuple[TagRules, list[str]]:
-        """Return the rules that concern some tags, and what there is to say: files without use, circles.
+        """Return the rules that concern some tags, and what there is to say: files without use, rows that
+        contradict each other, circles.
 
         A circle of aliases is broken at its newest alias.
         """
@@ -228,8 +207,13 @@ class TagExports:
             unvisited = {target for _, target in (*new_aliases, *new_implied)} - seen
             seen |= unvisited
         notes += [*self._break_circles(aliases), *self._without_use(seen)]
-        tags, deprecated = self.tags.of(seen)
+        tags, deprecated, several = self.tags.of(seen)
         deprecated |= self.deprecated.of(seen)[1]
+        if several:
+            notes.append(
+                "warning: names in several rows of the export of tags, with other ids or categories; the "
+                f"last row counts: {join_names(several)}"
+            )
         return TagRules(aliases, implications, frozenset(deprecated), tags), notes
 
     def _break_circles(self, aliases: dict[str, str]) -> list[str]:

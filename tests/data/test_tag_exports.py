@@ -192,3 +192,22 @@ def test_a_file_that_concerns_none_of_the_tags_is_said(tmp_path):
     said = f"{tmp_path}/t.csv: of 2 rows, such as that of 'Dog', none is about a tag that is here"
     assert exports.rules_for(["a", "dog"])[1] == [said]
     assert exports.rules_for(["a", "cat"])[1] == []
+
+
+def test_an_export_without_a_row_that_counts_is_said(tmp_path):
+    (tmp_path / "a.csv").write_text("antecedent_name,consequent_name,status\na,b,true\nc,d,deleted\n")
+    (tmp_path / "t.csv").write_text("name,category\n")
+    exports = tag_exports.read(tags=tmp_path / "t.csv", aliases=tmp_path / "a.csv")
+    assert exports.rules_for(["a"])[1] == [
+        f"warning: {tmp_path}/t.csv has no row that counts",
+        f"warning: {tmp_path}/a.csv has no row that counts; of aliases and implications only active ones do",
+    ]
+
+
+def test_names_in_several_rows_that_differ_are_said(tmp_path):
+    rows = ["1,a,0", "2,a,4", "3,b,0", "3,b,0", "4,c,0", "5,c,3"]
+    (tmp_path / "t.csv").write_text("\n".join(["id,name,category", *rows, ""]))
+    rules, notes = tag_exports.read(tags=tmp_path / "t.csv").rules_for(["a", "b"])
+    assert rules.tags == {"a": (2, 4), "b": (3, 0)}
+    assert len(notes) == 1
+    assert notes[0].endswith("with other ids or categories; the last row counts: a")
