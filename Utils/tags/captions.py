@@ -249,6 +249,11 @@ def ends_in_stop(text: str) -> bool:
     return len(words) > 1 or ("." not in last and any(letter.isalpha() for letter in last))
 
 
+def is_no_name(text: str) -> bool:
+    """Whether a text of a list is a caption of several tags or a sentence, and not the name of one tag."""
+    return ", " in text or len(text.split()) > MOST_WORDS
+
+
 def _starts_sentence(text: str) -> bool:
     return text[:1].isupper() and " " in text
 

@@ -258,7 +258,9 @@ def parse_tags(record: Mapping[str, Any]) -> tuple[list[TagGroup], captions.Capt
     present = [field for field in ("tag_string", "tags") if record.get(field) is not None]
     present += [field for field in CAPTION_FIELDS if isinstance(record.get(field), str)]
     if not present:
-        raise FieldError(NO_TAGS)
+        lists = (field for field in CAPTION_FIELDS if isinstance(record.get(field), (list, tuple)))
+        field = next(lists, None)
+        raise FieldError(f"{field} is a list, where one text is needed" if field else NO_TAGS)
     field = next((field for field in present if record[field]), present[0])  # an empty one says nothing
     return _parse_caption(record[field]) if field in CAPTION_FIELDS else _parse_all(field, record[field])
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from Utils.images import image_folder
+from Utils.tags import captions
 
 _CHUNK = 2**18  # characters that are read at once
 _MAX_VALUE = 2**24  # characters of one record; a post has a few thousand
@@ -154,8 +155,9 @@ def _as_record(key: str, value: Any) -> Any:
         return value
     if isinstance(value, str):
         return {"caption": value}
-    is_list = isinstance(value, list) and all(isinstance(tag, str) for tag in value)
-    return {"tags": value} if is_list else value
+    if not isinstance(value, list) or not all(isinstance(tag, str) for tag in value):
+        return value
+    return {"caption" if any(map(captions.is_no_name, value)) else "tags": value}
 
 
 def _are_records(value: Any, is_record: Callable[[dict[str, Any]], bool]) -> bool:

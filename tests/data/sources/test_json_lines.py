@@ -151,6 +151,17 @@ def test_captions_by_the_names_of_their_pictures_are_posts(tmp_path, indent):
     assert source.num_posts == 2
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_several_captions_of_a_picture_are_no_tags(tmp_path, indent):
+    captions = {"1.jpg": ["1girl, solo", "1girl, hat"], "2.jpg": ["long hair", "ready,_set,_go", "mr."]}
+    captions["3.jpg"] = ["a dog that barks at the moon tonight"]
+    (tmp_path / "captions.json").write_text(json.dumps(captions, indent=indent))
+    source = read_json_lines(tmp_path / "captions.json")
+    assert set(source.tags["name"]) == {"long_hair", "ready,_set,_go", "mr."}
+    assert len(source.rejected) == 2
+    assert {reason for _, _, reason in source.rejected} == {"caption is a list, where one text is needed"}
+
+
 def test_posts_that_only_files_name_get_the_ids_of_their_files(tmp_path):
     names = ["a/1.jpg", "b/1.jpg", "2.jpg", "cat.jpg"]
     (tmp_path / "x.json").write_text(json.dumps({name: {"tags": "a"} for name in names}, indent=1))
