@@ -23,11 +23,13 @@ def check_size(width: int, height: int) -> None:
     """Raise ImageError for an image of no pixels or of more than are allowed (`allow_pixels`, MAX_SIDE)."""
     if width < 1 or height < 1:
         raise ImageError(f"no pixels: {width} x {height}")
-    if width * height > _Limit.pixels or max(width, height) > MAX_SIDE:
-        raise ImageError(f"too large: {width} x {height}")
+    if max(width, height) > MAX_SIDE:
+        raise ImageError(f"too large: {width} x {height}, sides are {MAX_SIDE} at most")
+    if width * height > _Limit.pixels:
+        raise ImageError(f"too large: {width} x {height}, above --max-pixels {_Limit.pixels}")
 
 
 def check_square(width: int, height: int) -> None:
     """Raise ImageError where the square around an image would have more pixels than are allowed."""
     if max(width, height) ** 2 > _Limit.pixels:
-        raise ImageError(f"too large a square: {width} x {height}")
+        raise ImageError(f"too large a square: {width} x {height}, above --max-pixels {_Limit.pixels}")

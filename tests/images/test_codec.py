@@ -125,7 +125,10 @@ JPEG, PNG, WEBP = (saved(smooth(64, 64), image_format) for image_format in ("JPE
         (animation("GIF"), "animated GIF (3 frames)"),
         (animation("PNG"), "animated PNG (3 frames)"),
         (animation("WEBP"), "animated WEBP (3 frames)"),
-        (PNG[:16] + (60000).to_bytes(4) * 2 + PNG[24:], "too large: 60000 x 60000"),
+        (
+            PNG[:16] + (60000).to_bytes(4) * 2 + PNG[24:],
+            "too large: 60000 x 60000, above --max-pixels 250000000",
+        ),
         (PNG[:16] + (0).to_bytes(4) * 2 + PNG[24:], "no pixels: 0 x 0"),
     ],
 )

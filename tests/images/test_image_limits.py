@@ -15,7 +15,7 @@ def test_how_many_pixels_are_allowed_is_the_users(monkeypatch, recwarn):
         assert codec.check(data).shape == (64, 64, 3)
         image_limits.allow_pixels(64 * 64 - 1)
         for read in (codec.check, codec.decode, codec.probe):
-            with pytest.raises(codec.ImageError, match="too large: 64 x 64"):
+            with pytest.raises(codec.ImageError, match="too large: 64 x 64, above --max-pixels 4095"):
                 read(data)
     image_limits.allow_pixels(image_limits.MAX_PIXELS)
     png = saved(smooth(64, 64), "PNG")
@@ -29,3 +29,9 @@ def test_a_square_has_its_limit_too():
     image_limits.check_square(1, 15_000)
     with pytest.raises(image_limits.ImageError, match="too large a square: 1 x 16000"):
         image_limits.check_square(1, 16_000)
+
+
+def test_a_side_that_is_too_long_is_said_to_be_one():
+    image_limits.check_size(1, image_limits.MAX_SIDE)
+    with pytest.raises(image_limits.ImageError, match="too large: 2 x 65536, sides are 65535 at most"):
+        image_limits.check_size(2, image_limits.MAX_SIDE + 1)

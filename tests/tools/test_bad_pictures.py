@@ -73,7 +73,7 @@ PICTURES = {  # suffix and content, then the reason for its rejection, or None w
     "animated gif": (".gif", animated("GIF"), "animated GIF (3 frames)"),
     "animated webp": (".webp", animated("WEBP"), "animated WEBP (3 frames)"),
     "animated png": (".png", animated("PNG"), "animated PNG (3 frames)"),
-    "zip bomb": (".png", huge_png(), "too large: 60000 x 60000"),
+    "zip bomb": (".png", huge_png(), "too large: 60000 x 60000, above --max-pixels 250000000"),
     "gzip": (".jpg", gzip.compress(GOOD), "gzip data, which are not read here: unpack it first"),
     "jpeg with trailing bytes": (".jpg", GOOD + b"trailing", None),
     "cmyk": (".jpg", saved(gradient("CMYK"), "JPEG"), None),
