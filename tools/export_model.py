@@ -40,9 +40,11 @@ from Utils.files.model_description import ModelDescription
 from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS
 from Utils.files.output_folders import replacing_folder, require_replaceable_folder
 from Utils.recipe import initial_weights
+from Utils.recipe.recipe import Recipe
 from Utils.release.format_table import FORMATS
 from Utils.report import model_card
 from Utils.tags import tag_list, tag_matching
+from Utils.training.history import selected_by
 
 LAYOUTS = ("wd", "full")
 NUM_IMAGES, NUM_CALIBRATION = 256, 64  # of the validation split; of the training split
@@ -259,9 +261,9 @@ def _write_keras(folder: pathlib.Path, job: Job) -> None:
 
 def _history(job: Job) -> pd.DataFrame:
     """Return history.csv of a run up to the epoch of the model; empty where there is no such file."""
-    path = job.model_folder / "history.csv"
-    which = "last" if job.source.file.name == RUN_MODELS["last"] else "best"
-    return model_card.history_until(path, which)
+    path, recipe = job.model_folder / "history.csv", job.source.recipe or Recipe()
+    is_last = job.source.file.name == RUN_MODELS["last"]
+    return model_card.history_until(path, None if is_last else selected_by(recipe.best_by))
 
 
 def _manifest(job: Job) -> dict[str, Any]:

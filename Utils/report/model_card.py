@@ -46,14 +46,21 @@ class Facts:
     embedding: bool = False  # the ONNX model has a second output, the features
 
 
-def history_until(path: pathlib.Path, which: str) -> pd.DataFrame:
-    """Return history.csv up to the epoch of the ``best`` or ``last`` model; no rows without a file."""
+def history_until(path: pathlib.Path, best_by: tuple[str, bool] | None) -> pd.DataFrame:
+    """Return history.csv up to the epoch of the best model; no rows without a file.
+
+    ``best_by`` is the column that has selected it, and whether its lowest value is the best; None is for the
+    last model, which all rows belong to.
+    """
     if not path.is_file():
         return pd.DataFrame()
     rows = csv_tables.read(path, "the epochs of a run", ())
-    if which == "best" and "val_f1" in rows and len(rows["val_f1"].dropna()):
-        return rows.loc[: rows["val_f1"].idxmax()]
-    return rows
+    column, lowest = best_by or ("", False)
+    if column not in rows:
+        return rows
+    values = pd.to_numeric(rows[column], errors="coerce")
+    values = values[values.abs() < math.inf]
+    return rows.loc[: values.idxmin() if lowest else values.idxmax()] if len(values) else rows
 
 
 def headline_of(dump: predictions.Dump) -> Headline:

@@ -172,8 +172,10 @@ def test_the_card_says_how_every_client_loads_the_folder(facts):
 
 
 def test_history_ends_at_the_epoch_of_the_model(tmp_path):
-    path = tmp_path / "history.csv"
-    assert model_card.history_until(path, "best").empty
-    path.write_text("epoch,val_f1\n1,0.2\n2,0.5\n3,0.4\n")
-    assert model_card.history_until(path, "best")["epoch"].tolist() == [1, 2]
-    assert model_card.history_until(path, "last")["epoch"].tolist() == [1, 2, 3]
+    path, by_f1 = tmp_path / "history.csv", ("val_f1", False)
+    assert model_card.history_until(path, by_f1).empty
+    path.write_text("epoch,val_f1,val_loss\n1,0.2,inf\n2,0.5,3\n3,0.4,2\n4,0.4,2.5\n")
+    assert model_card.history_until(path, by_f1)["epoch"].tolist() == [1, 2]
+    assert model_card.history_until(path, ("val_loss", True))["epoch"].tolist() == [1, 2, 3]
+    assert model_card.history_until(path, ("val_macro_f1", False))["epoch"].tolist() == [1, 2, 3, 4]
+    assert model_card.history_until(path, None)["epoch"].tolist() == [1, 2, 3, 4]

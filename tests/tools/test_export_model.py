@@ -47,8 +47,10 @@ def run(tmp_path_factory):
     randomized(model).save(folder / "best.keras")
     (folder / "selected_tags.csv").write_text(TAGS)
     words = ["layer_scale=none", *(f"{name}={value}" for name, value in options.items())]
-    (folder / "recipe.json").write_text(json.dumps({"model": "ViT/B16", "model_options": words}))
-    (folder / "history.csv").write_text("epoch,val_f1,val_threshold\n1,0.4,0.3\n2,0.6,0.31\n3,0.5,0.32\n")
+    recipe = {"model": "ViT/B16", "model_options": words, "best_by": "loss"}
+    (folder / "recipe.json").write_text(json.dumps(recipe))
+    rows = "1,0.4,0.3,5\n2,0.6,0.31,3\n3,0.7,0.32,4\n"  # the second epoch's model is the best
+    (folder / "history.csv").write_text(f"epoch,val_f1,val_threshold,val_loss\n{rows}")
     manifest = {"name": "dots", "source": {"kind": "sidecars", "path": "where/it/was"}, "made": {"by": "me"}}
     (folder / "dataset.json").write_text(json.dumps({**manifest, "records": {"train": {"records": 40}}}))
     return folder
