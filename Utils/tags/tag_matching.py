@@ -9,7 +9,7 @@ import pandas as pd
 
 from Utils.tags import tag_list
 
-_FEWEST_SHARED_IDS = 4  # from which names that all differ are a reason to warn
+_FEWEST_SHARED_IDS = 4  # from which names that differ are a reason to doubt ids
 
 
 def matching_rows(tags: pd.DataFrame, other: pd.DataFrame, by_id: bool = True) -> np.ndarray:
@@ -42,14 +42,16 @@ def same_ids(name_of: Mapping[Any, str], other_name_of: Mapping[Any, str]) -> bo
     """Return whether ids of two lists, ``{id: name}``, mean the same tags; what speaks against it is printed.
 
     They do not where most ids that both have name other tags and more tags are equal by name than by id: each
-    booru has numbers of its own, as has a list whose ids count its rows. Renamed tags have no equal names.
+    booru has numbers of its own, as has a list whose ids count its rows. Renamed tags have no equal names;
+    where most of some that seem to be renamed have one, a list that counts its rows has got one more row.
     """
     shared = [(name, other_name_of[tag_id]) for tag_id, name in name_of.items() if tag_id in other_name_of]
-    renamed = sum(name != other for name, other in shared)
-    if 2 * renamed <= len(shared):
+    renamed, other_names = sum(name != other for name, other in shared), {*other_name_of.values()}
+    moved = sum(name != other and name in other_names for name, other in shared)
+    if 2 * renamed <= len(shared) and (moved < _FEWEST_SHARED_IDS or 2 * moved <= renamed):
         return True
     words = f"{renamed} of {len(shared)} tag ids that both lists have name other tags"
-    if len({*name_of.values()} & {*other_name_of.values()}) > len(shared) - renamed:
+    if len({*name_of.values()} & other_names) > len(shared) - renamed:
         print(f"{words}: they are ids of two boorus, and tags are matched by name", file=sys.stderr)
         return False
     if len(shared) >= _FEWEST_SHARED_IDS:

@@ -46,6 +46,22 @@ def test_ids_that_name_other_tags_are_said(capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.reliability(
+    "A tag list whose ids count its rows, with one more tag in its middle", "said, and matched by name"
+)
+def test_ids_that_count_rows_are_not_renamed_tags(capsys):
+    names = [f"tag_{letter}" for letter in "abcdefghijkl"]
+    longer = frame_of(*names[:7], "new", *names[7:])
+    expected = [*range(7), *range(8, 13)]
+    assert tag_matching.matching_rows(frame_of(*names), longer).tolist() == expected
+    assert "5 of 12 tag ids that both lists have name other tags: they are" in capsys.readouterr().err
+    assert tag_matching.matching_rows(longer, frame_of(*names)).tolist() == [*range(7), -1, *range(7, 12)]
+    swapped = frame_of(*names[:9], "tag_k", "tag_j", "other")  # two of three: renamed one after the other
+    capsys.readouterr()
+    assert tag_matching.matching_rows(frame_of(*names), swapped).tolist() == [*range(12)]
+    assert capsys.readouterr().err == ""
+
+
 def test_a_list_in_another_language_keeps_its_ids(capsys):
     ours, theirs = frame_of("solo", "hat", "sky", "cat"), frame_of("seul", "chapeau", "ciel", "chat")
     assert tag_matching.matching_rows(ours, theirs).tolist() == [0, 1, 2, 3]
