@@ -93,7 +93,10 @@ def unused(used: str, backend: str) -> str:
     present = describe()
     if used != "CPU" or not present:
         return ""
-    hidden = " ".join(f"{name}={os.environ[name]}" for name in HIDDEN_BY if os.environ.get(name))
+    # An empty list of devices hides all of them; without a platform jax chooses one.
+    empty = {name for name in HIDDEN_BY if os.environ.get(name) == "" and name != "JAX_PLATFORMS"}
+    names = [name for name in HIDDEN_BY if os.environ.get(name) or name in empty]
+    hidden = " ".join(f"{name}={os.environ[name]}" for name in names)
     lacking = LACKING.get((backend, "TPU" if "TPU" in present else "GPU"), f"{backend} sees none")
     reason = f"the environment has {hidden}, which may hide it" if hidden else lacking
     return (

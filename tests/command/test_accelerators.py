@@ -84,6 +84,10 @@ def test_a_gpu_that_is_not_used_needs_other_packages(machine, tmp_path, monkeypa
     assert "tensorflow[and-cuda]" in accelerators.unused("CPU", "tensorflow")
     assert "torch sees none" in accelerators.unused("CPU", "torch")
     assert accelerators.unused("GPU", "jax") == ""
+    monkeypatch.setenv("JAX_PLATFORMS", "")
+    assert "jax[cuda12]" in accelerators.unused("CPU", "jax"), "jax chooses"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "the environment has CUDA_VISIBLE_DEVICES=, which may hide it" in accelerators.unused("CPU", "jax")
 
 
 def test_a_device_is_hidden_or_asked_for(machine, monkeypatch):
