@@ -11,6 +11,7 @@ import Utils.command.interrupt  # noqa: F401  first: imports take long
 import argparse
 import fnmatch
 import pathlib
+import re
 import sys
 from typing import Any
 
@@ -29,10 +30,24 @@ def parser() -> Parser:
     add("release", metavar="RELEASE", type=pathlib.Path, help="a folder of export_model.py")
     add("repository", metavar="owner/name", help="on the hub; it is made where it does not exist")
     add("--private", action="store_true", help="make a private repository; a public one is refused")
-    add("--revision", metavar="BRANCH", help="branch to upload to (main); it is made where it does not exist")
+    add(
+        "--revision",
+        metavar="BRANCH",
+        type=_branch,
+        help="branch to upload to (main); it is made where it does not exist",
+    )
     add("--dry-run", action="store_true", help="verify, and list what would be uploaded")
     add("--json", action="store_true", help="print one JSON object")
     return command_line
+
+
+def _branch(text: str) -> str:
+    """Return the name of a branch; an empty one, as of a variable that is not set, would mean main."""
+    if not re.fullmatch(r"\w[\w./-]*", text) or ".." in text:
+        raise argparse.ArgumentTypeError(
+            f"a branch's name has letters, digits, and . / - _ behind the first; got {text!r}"
+        )
+    return text
 
 
 @command

@@ -55,6 +55,16 @@ def test_a_release_goes_up_and_comes_back(release, served, monkeypatch, capsys):
     assert "model.onnx" in {path.name for path in hub.local_tagger("hf://me/mine").iterdir()}
 
 
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+@pytest.mark.parametrize("branch", ["", "a b", "../x", "-x"])
+def test_a_branch_has_a_name(tmp_path, branch, more, capsys):
+    """An empty one, of a variable that is not set, went to main."""
+    assert push_release.main([str(tmp_path), "me/mine", f"--revision={branch}", *more]) == 2
+    assert f"a branch's name has letters, digits, and . / - _ behind the first; got {branch!r}" in (
+        capsys.readouterr().err
+    )
+
+
 def test_a_release_that_breaks_a_rule_is_not_sent(release, served, tmp_path, capsys):
     text = (release / "selected_tags.csv").read_text().splitlines()
     (release / "selected_tags.csv").write_text("\n".join([text[0], *text[:0:-1]]) + "\n")
