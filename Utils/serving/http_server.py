@@ -42,6 +42,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 RECEIVED_BYTES = 1 << 17  # at a time: a picture in one or two rounds of the server's loop
+MEMORY_BYTES = 1 << 30  # of a reply, in place of a temporary file: a map shows the picture that was sent
 OTHER_FILES = 64  # that a process holds open beside its connections
 SELECTABLE = 500  # connections that Windows looks at, which has no poll
 MIME_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
@@ -225,6 +226,7 @@ def make_server(
         asyncore_use_poll=hasattr(select, "poll"),  # select fails at file 1024
         max_request_body_size=limits.max_bytes + 1,  # waitress refuses a body of exactly its limit
         inbuf_overflow=limits.buffer_bytes,
+        outbuf_overflow=MEMORY_BYTES,
         recv_bytes=RECEIVED_BYTES,
         max_request_header_size=1 << 16,
         channel_timeout=limits.idle_seconds,

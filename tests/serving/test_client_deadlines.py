@@ -12,6 +12,7 @@ import urllib.parse
 import flask
 import pytest
 from helpers import servers
+from waitress import buffers
 from waitress.channel import HTTPChannel
 from waitress.receiver import ChunkedReceiver
 
@@ -117,6 +118,16 @@ def test_clients_that_do_not_read_hold_no_thread():
     assert replies.count(b"HTTP/1.1 200 OK") == 10
     assert replies.count(b"\0") == 10 * LARGE
     assert replies.endswith(b"read")
+
+
+def test_a_reply_that_waits_for_its_client_stays_in_memory(monkeypatch):
+    """Waitress puts more than 1 MiB into a temporary file; a map shows the picture that somebody has sent."""
+    files = []
+    monkeypatch.setattr(buffers.TempfileBasedBuffer, "newfile", files.append)
+    with served() as address, connect(address) as line:
+        line.sendall(b"GET /large HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        assert reply_of(line).count(b"\0") == LARGE
+    assert files == []
 
 
 def test_a_body_in_tiny_chunks_is_looked_at_in_pieces(monkeypatch):
