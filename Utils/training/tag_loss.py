@@ -166,6 +166,7 @@ class EpochLoss(TagLoss):
         super().__init__(**options)
         self.epoch_state = EpochState()
         self.states = [self.epoch_state]
+        self._is_frozen = False  # in a compiled step
 
     @property
     def epoch(self) -> int:
@@ -174,12 +175,24 @@ class EpochLoss(TagLoss):
 
     @epoch.setter
     def epoch(self, epoch: int) -> None:
+        if self._is_frozen and epoch:
+            raise UserError(
+                f"loss {self.loss} depends on the epoch, which a compiled step sees only in a metric: "
+                "model.compile(optimizer, loss, metrics=loss.states)"
+            )
         self.epoch_state.epoch.assign(epoch)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the loss of each image: labels, maybe packed, and logits (B, num_labels) -> (B,)."""
+        self._is_frozen = self._is_frozen or self._is_unseen()
         labels = unpacked(y_true, y_pred.shape[-1])
         return type(self).function(labels, y_pred, epoch=self.epoch_state.epoch.value, **self.options)
+
+    def _is_unseen(self) -> bool:
+        """Whether a step of Keras' takes the epoch for a constant; TensorFlow's read the variable."""
+        model = None if keras.backend.backend() == "tensorflow" else _model_on_stack()
+        variables = [] if model is None else model.metrics_variables
+        return model is not None and not any(variable is self.epoch_state.epoch for variable in variables)
 
 
 class EpochState(keras.metrics.Metric):

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from Utils.command.cli import UserError
 from Utils.training import losses, tag_loss
 
 random = np.random.default_rng(2)
@@ -56,6 +57,20 @@ def test_a_compiled_step_sees_the_epoch_of_the_loop():
     expected = [values(losses.ll_r, HARD, LOGITS, epoch=e, delta_rel=50.0).mean() for e in range(3)]
     np.testing.assert_allclose(seen, expected, rtol=1e-5)
     assert seen[0] > seen[1] > seen[2]
+
+
+@pytest.mark.every_backend
+def test_the_epoch_of_a_step_that_does_not_see_it_cannot_be_changed():
+    model = keras.Sequential([keras.Input((9,)), keras.layers.Dense(9)])
+    loss = losses.build("splc")
+    model.compile("sgd", loss)
+    model.fit(LOGITS, HARD, verbose=0)
+    loss.epoch = 0
+    if keras.backend.backend() == "tensorflow":  # whose steps read the variable
+        loss.epoch = 1
+        return
+    with pytest.raises(UserError, match=r"loss splc depends on the epoch.*metrics=loss\.states"):
+        loss.epoch = 1
 
 
 def test_the_activation_at_the_end_of_a_model_is_seen():
