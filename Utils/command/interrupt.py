@@ -58,10 +58,10 @@ def _is_script() -> bool:
     if _is_child():
         return True
     file = getattr(sys.modules["__main__"], "__file__", None)
-    if file is None:
-        return False
+    if file is None:  # of "python -m Models", which imports the package first
+        return sys.argv[:1] == ["-m"]
     path, root = pathlib.Path(file), pathlib.Path(__file__).resolve().parents[2]
-    folders = root, root / "tools", root / "tools" / "studies"
+    folders = root, root / "Models", root / "tools", root / "tools" / "studies"
     # On Windows a console script is swcv.exe with a __main__.py in it.
     return path.resolve().parent in folders or programs.ENTRY in (path.stem, path.parent.stem)
 

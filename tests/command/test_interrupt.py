@@ -110,6 +110,24 @@ def test_ctrl_c_while_keras_is_loaded_is_one_word(module, number, word):
     assert (done.returncode, done.stderr) == (128 + number, word)
 
 
+# Python imports it by itself before it imports the package Models.
+CUSTOMIZED = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+def press(event, arguments):
+    if event == "import" and arguments[0] == "keras.activations":
+        signal.raise_signal(signal.SIGINT)
+sys.addaudithook(press)
+"""
+
+
+def test_ctrl_c_while_the_list_of_models_imports_keras_is_one_word(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(CUSTOMIZED)
+    words, environment = [sys.executable, "-m", "Models"], {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (interrupt.EXIT_CODE, "interrupted\n")
+
+
 TERMINATED = """
 import os, pathlib, signal, sys
 sys.modules["__main__"].__file__ = os.path.abspath("train.py")
