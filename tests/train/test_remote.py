@@ -40,6 +40,7 @@ def state(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.draws
 def test_a_run_there_stopped_and_continued_is_the_run_here(here, there, tmp_path, monkeypatch, capsys):
     run, lists = "memory://bucket/run", (tmp_path / "unknown.csv", "memory://bucket/unknown.csv")
     words = [*TINY.split(), "--unknown-labels"]
