@@ -7,6 +7,7 @@ a bounded number of them; a dump also knows which posts are near one another.
 import os
 import pathlib
 import threading
+import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -139,6 +140,7 @@ class DatabaseLabels:
         self._path = path
         with sqlite_files.named(path):
             self._database = sqlite_files.open_read_only(path, many_threads=True)
+            weakref.finalize(self, self._database.close)
             for table in ("tags", "imageTags"):
                 self._database.execute(f"SELECT tag_id FROM {table} LIMIT 1")
 

@@ -200,6 +200,10 @@ def versions() -> dict[str, str]:
     return {package: importlib.metadata.version(package) for package in names}
 
 
+# Levels of optimizing for speed, and for memory; jax itself compiles with those of "full".
+EFFORTS = {"low": ("O0", "O0"), "full": ("UNKNOWN", "O2")}
+
+
 @contextlib.contextmanager
 def effort(level: str) -> Iterator[None]:
     """Let jax compile with an effort, "low" or "full", within the block.
@@ -208,11 +212,11 @@ def effort(level: str) -> Iterator[None]:
     """
     import jax
 
-    names = ("jax_exec_time_optimization_effort", "jax_memory_fitting_effort")
+    names = ("jax_optimization_level", "jax_memory_fitting_level")
     before = {name: getattr(jax.config, name) for name in names}
     try:
-        for name in names:
-            jax.config.update(name, -1.0 if level == "low" else 0.0)
+        for name, value in zip(names, EFFORTS[level], strict=True):
+            jax.config.update(name, value)
         yield
     finally:
         for name, value in before.items():

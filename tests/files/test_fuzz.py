@@ -1,5 +1,6 @@
 """Every door through which a file is read: a damaged file is read, or is one error that names it, at once."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -69,11 +70,11 @@ def write_database(path):
 
 
 def read_database(path):
-    with sqlite_files.named(path):
-        database = sqlite_files.open_read_only(path)
-        rows = database.execute("SELECT tag_id, name FROM tags").fetchall()
-        database.close()
-    return rows
+    with (
+        sqlite_files.named(path),
+        contextlib.closing(sqlite_files.open_read_only(path)) as database,
+    ):
+        return database.execute("SELECT tag_id, name FROM tags").fetchall()
 
 
 def write_h5(path):

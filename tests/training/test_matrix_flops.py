@@ -56,7 +56,8 @@ def test_what_is_called_counts_as_often_as_it_runs():
 
 
 def test_a_function_on_parts_counts_on_every_device_and_a_kernel_at_every_place_of_its_grid():
-    mesh, parts = jax.sharding.AbstractMesh((4,), ("batch",)), jax.P("batch")
+    kinds = (jax.sharding.AxisType.Auto,)
+    mesh, parts = jax.sharding.AbstractMesh((4,), ("batch",), kinds), jax.P("batch")
     mapped = jax.shard_map(lambda a: a @ a.T, mesh=mesh, in_specs=parts, out_specs=parts)
     assert count(mapped, (8, 5)) == 4 * 2 * 2 * 5 * 2
     pallas = pytest.importorskip("jax.experimental.pallas")
