@@ -39,10 +39,13 @@ if TYPE_CHECKING:
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as the command line says; return the exit code."""
-    with stopping.exit_on_sigterm():
+    with contextlib.ExitStack() as of_a_run:
+        of_a_run.enter_context(stopping.exit_on_sigterm())
         prepare = prepare_compiler if command_line.names_topology(argv) else prepare_backend
         functions = (deferred(function, prepare) for function in command_line.FUNCTIONS)
         name, arguments = command_line.parse(argv, *functions)
+        if arguments.dry_run:  # nothing to continue: SIGTERM ends it as other commands
+            of_a_run.close()
         dataset = dataset_folder.load(arguments.dataset)
         with shard_damage.named(dataset):
             prepare()

@@ -107,7 +107,7 @@ COMMANDS = {
         "{definition.toml} --from {danbooru.db} --images {images} --groups {groups.csv} -o {out}",
     ],
     "serve": ["{release} --thresholds {thresholds.csv} --port 0"],
-    "sweep": ["{sweep.yaml} --recipe demo --dataset DATASET -o {out}"],
+    "sweep": ["{sweep.yaml} --recipe demo --dataset {dataset} -o {out}"],
     "tag_images": ["{release} {images} --format json -o {out}"],
     "verify_release": ["{exported} --images {images}"],
     "write_records": ["{bare} " + IMAGES + " --workers 1", "{bare} --labels-only --reuse {dataset}"],

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 
 import helpers
 import pytest
@@ -9,8 +10,10 @@ from helpers.tiny_runs import command
 
 import Models
 import train
+from Utils.command import interrupt
 from Utils.data import dataset_folder
 from Utils.files import locking, tfrecord
+from Utils.training import dry_run
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +147,18 @@ def test_a_dry_run_refuses_a_shard_of_another_size(dataset, tmp_path, capsys):
         assert train.main([*command(copy, tmp_path / "run"), *mode]) == 2
         assert f"{shard} has " in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_sigterm_ends_a_dry_run_as_other_commands(dataset, tmp_path, monkeypatch, capsys):
+    """A shell's ``--dry-run && train.py ...`` must not begin to train."""
+    monkeypatch.setattr(interrupt, "take_over", lambda: None)
+    monkeypatch.setattr(dry_run, "show", lambda *words: signal.raise_signal(signal.SIGTERM))
+    before = signal.signal(signal.SIGTERM, interrupt._terminate)
+    try:
+        assert train.main(command(dataset, tmp_path / "run", "--dry-run")) == 143
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capsys.readouterr().err.endswith("terminated\n")
 
 
 def test_a_dry_run_with_augmentation_on_the_device(dataset, tmp_path, capsys):
