@@ -8,6 +8,7 @@ itself is little: before its end an interrupt prints a traceback.
 """
 
 import contextlib
+import itertools
 import os
 import pathlib
 import signal
@@ -59,7 +60,7 @@ def _is_script() -> bool:
         return True
     file = getattr(sys.modules["__main__"], "__file__", None)
     if file is None:  # of "python -m Models", which imports the package first
-        return sys.argv[:1] == ["-m"]
+        return sys.argv[:1] == ["-m"] and ("-m", "Models") in itertools.pairwise(sys.orig_argv)
     path, root = pathlib.Path(file), pathlib.Path(__file__).resolve().parents[2]
     folders = root, root / "Models", root / "tools", root / "tools" / "studies"
     # On Windows a console script is swcv.exe with a __main__.py in it.
