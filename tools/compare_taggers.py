@@ -30,7 +30,6 @@ from Utils.comparison import (
     comparison_page,
     judged_posts,
     tables,
-    tag_alignment,
     tagger_predictions,
 )
 from Utils.comparison.comparison import Contestant
@@ -46,6 +45,7 @@ from Utils.images import image_folder, image_limits, image_reader, places
 from Utils.images.census import warn_of_unreadable
 from Utils.images.places import Place
 from Utils.serving import dump_predictions, onnx_tagger, tag_selection
+from Utils.tags import tag_matching
 
 
 def parser() -> Parser:
@@ -169,7 +169,7 @@ def _aliases(
     exports = tag_exports.read(aliases=options.aliases, tags=options.tags)
     lists = [posts.tags, *(contestant.tags for contestant in contestants)]
     names = {name for frame in lists for name in frame["name"]}
-    rules, notes = exports.rules_for(sorted(names | {tag_alignment.spelling(name) for name in names}))
+    rules, notes = exports.rules_for(sorted(names | {tag_matching.spelling(name) for name in names}))
     for note in (*exports.notes, *notes):
         _say(note)
     return rules.aliases

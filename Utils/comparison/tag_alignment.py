@@ -8,13 +8,13 @@ each booru has numbers of its own.
 
 import collections
 import dataclasses
-import html
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from Utils.tags import sidecars, tag_list
+from Utils.tags import tag_list
+from Utils.tags.tag_matching import spelling
 
 RATING = tag_list.CATEGORIES["rating"]
 _EQUAL_NAMES = 0.5  # share of common ids above which two lists have ids of one booru
@@ -82,11 +82,6 @@ def _resolver(aliases: Mapping[str, str]) -> Callable[[str], str]:
         return name
 
     return resolve
-
-
-def spelling(name: str) -> str:
-    """Return what all spellings of a tag's name have in common."""
-    return sidecars.spelling_key(html.unescape(name).strip())
 
 
 def _keys(frame: pd.DataFrame, resolve: Callable[[str], str]) -> list[Key]:

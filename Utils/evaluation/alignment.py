@@ -15,7 +15,7 @@ from Utils.data.picture_contents import CHANGED_OR_OTHERS
 from Utils.evaluation import chunked_matrix, same_pictures
 from Utils.evaluation.chunked_matrix import Matrix
 from Utils.evaluation.predictions import Dump
-from Utils.tags import tag_list
+from Utils.tags import tag_list, tag_matching
 from Utils.tags.tag_list import COLUMNS
 
 
@@ -151,10 +151,14 @@ def _count_differing(first: MatrixView, second: MatrixView) -> int:
 
 
 def common_columns(dumps: Sequence[Dump]) -> list[np.ndarray]:
-    """Return every dump's columns (K,) of the K tags that all dumps have, in the order of the first one."""
+    """Return every dump's columns (K,) of the K tags that all dumps have, in the order of the first one.
+
+    Tags are matched by name, in any spelling where no list has two tags that differ in spelling only.
+    """
     names_of = [dump.tags["name"].to_list() for dump in dumps]
     if all(names == names_of[0] for names in names_of):
         return [np.arange(len(names)) for names in names_of]
+    names_of = _in_one_spelling(names_of)
     column_of = []
     for dump, names in zip(dumps, names_of, strict=True):
         twice = [name for name, times in collections.Counter(names).items() if times > 1]
@@ -166,6 +170,15 @@ def common_columns(dumps: Sequence[Dump]) -> list[np.ndarray]:
         firsts = "; ".join(f"{dump.folder} has {join_names(dump.tags['name'])}" for dump in dumps)
         raise UserError(f"the dumps have no tag in common: {firsts}")
     return [np.array([columns[name] for name in common], np.int64) for columns in column_of]
+
+
+def _in_one_spelling(lists: list[list[str]]) -> list[list[str]]:
+    spelled = [[tag_matching.spelling(name) for name in names] for names in lists]
+    twice = {key for keys in spelled for key, times in collections.Counter(keys).items() if times > 1}
+    return [
+        [name if key in twice else key for name, key in zip(*pair, strict=True)]
+        for pair in zip(lists, spelled, strict=True)
+    ]
 
 
 def _common_rows(dumps: Sequence[Dump]) -> tuple[list[np.ndarray], np.ndarray | None]:

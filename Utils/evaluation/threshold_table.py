@@ -111,8 +111,8 @@ def per_tag(frame: pd.DataFrame, tags: pd.DataFrame) -> np.ndarray:
     """Return the threshold of every tag of a list: float64 (L,), NaN for a tag that has none.
 
     A tag's own row decides, else its group's, its category's, the one for all. Rows of tags are matched by
-    id, else by name, or by name alone where `tag_matching.same_ids` finds ids of two boorus; those of
-    categories by code or name, which stands under ``category``, else ``name``.
+    id, else by name in any spelling, or by name alone where `tag_matching.same_ids` finds ids of two boorus;
+    those of categories by code or name, which stands under ``category``, else ``name``.
     """
     cutoffs = np.full(len(tags), np.nan)
     ids, names = tags["tag_id"].astype(str), tags["name"]
@@ -129,6 +129,8 @@ def per_tag(frame: pd.DataFrame, tags: pd.DataFrame) -> np.ndarray:
         elif scope in ("group", "tag"):
             if scope == "group":  # a row for a group as a whole has no tag
                 rows = rows[rows["tag_id"].astype(str) != ""]
+            spelled = rows["name"].map(tag_matching.spelling)
+            _assign(cutoffs, names.map(tag_matching.spelling), spelled, rows["threshold"])
             _assign(cutoffs, names, rows["name"], rows["threshold"])
             if by_id:
                 _assign(cutoffs, ids, rows["tag_id"].astype(str), rows["threshold"])

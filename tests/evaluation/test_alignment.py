@@ -36,6 +36,15 @@ def test_align_matches_tags_by_name_and_rows_by_id(pair):
     assert narrow.tags["name"].to_list() == [aligned.tags["name"][3], aligned.tags["name"][1]]
 
 
+def test_tags_are_matched_in_any_spelling(tmp_path):
+    p = np.float32([[0.1, 0.2, 0.3, 0.4]])
+    ours = write_dump(tmp_path / "a", p, None, [1], ["long_hair", "Hat", "hat", "rei_(eva)"])
+    theirs = write_dump(tmp_path / "b", p, None, [1], ["HAT", "rei \\(eva\\)", "Long hair", "hat"])
+    aligned = alignment.align(load(ours, theirs))
+    assert aligned.tags["name"].to_list() == ["long_hair", "hat", "rei_(eva)"]
+    assert np.array_equal(aligned.probabilities[1][:], p[:, [2, 3, 1]])
+
+
 def test_a_view_is_scored_like_the_array(pair):
     view = alignment.align(load(*pair[:2])).probabilities[1]
     assert len(view) == len(view[:])

@@ -39,6 +39,13 @@ def test_letters_of_names_are_composed(tmp_path):
     assert threshold_table.per_tag(threshold_table.read(tmp_path / "t.csv"), tags)[0] == 0.4
 
 
+def test_names_may_be_spelled_with_spaces(tmp_path):
+    rows = "tag,,,Black Hair,0.4\ntag,,,black_hair,0.5\ntag,,,from side,0.6\n"
+    (tmp_path / "t.csv").write_text(f"scope,category,tag_id,name,threshold\n{rows}")
+    found = threshold_table.per_tag(threshold_table.read(tmp_path / "t.csv"), TAGS)
+    assert found[[1, 4]].tolist() == [0.5, 0.6] and np.isnan(found[[0, 2, 3, 5]]).all()
+
+
 def test_numbers_may_have_passed_through_a_spreadsheet(tmp_path):
     (tmp_path / "t.csv").write_bytes(
         b"\xef\xbb\xbfscope,category,tag_id,name,threshold\ncategory,4.0,,,0.4\ntag,0.0,12.0,renamed,0.5\n"

@@ -66,3 +66,16 @@ def test_a_list_in_another_language_keeps_its_ids(capsys):
     ours, theirs = frame_of("solo", "hat", "sky", "cat"), frame_of("seul", "chapeau", "ciel", "chat")
     assert tag_matching.matching_rows(ours, theirs).tolist() == [0, 1, 2, 3]
     assert "warning: 4 of 4 tag ids that both lists have name other tags" in capsys.readouterr().err
+
+
+@pytest.mark.reliability("A tagger's list with spaces where the dataset has underscores", "matched by name")
+def test_names_are_equal_in_any_spelling(capsys):
+    ours = frame_of("long_hair", "rei_(eva)", "^_^", "ranma_&_x", "Hat", "hat", "cat")
+    theirs = frame_of("cat", "^ ^", "rei \\(eva\\)", "hat", "Long Hair", "ranma &amp; x", "sky")
+    assert tag_matching.matching_rows(ours, theirs).tolist() == [4, 2, 1, 5, -1, 3, 0]
+    assert "they are ids of two boorus" in capsys.readouterr().err, "ids that count rows"
+    spaced = ours.assign(name=[name.replace("_", " ") for name in ours["name"]])
+    assert tag_matching.matching_rows(spaced, ours).tolist() == [*range(7)]
+    assert capsys.readouterr().err == "", "no tag is renamed"
+    both = frame_of("Hat", "HAT").assign(tag_id=[71, 72], category=[4, 0])
+    assert tag_matching.matching_rows(frame_of("hat").assign(category=0), both).tolist() == [1]
