@@ -37,6 +37,16 @@ FROM_0_TO_1 = Limit("between 0 and 1", lambda value: 0 <= value <= 1)
 FROM_0_BELOW_1 = Limit("at least 0 and below 1", lambda value: 0 <= value < 1)
 
 
+def from_0_to(most: int) -> Limit:
+    """Return the limit of a size with a bound: beyond it nothing is meant, as a power of 1e38."""
+    return Limit(f"from 0 to {most:,}", lambda value: 0 <= value <= most)
+
+
+def above_0_to(most: int) -> Limit:
+    """Return the limit of a size with a bound that cannot be 0."""
+    return Limit(f"above 0 and at most {most:,}", lambda value: 0 < value <= most)
+
+
 @dataclasses.dataclass(frozen=True)
 class Checked:
     """Base of a frozen dataclass whose fields are checked when it is made."""

@@ -16,11 +16,18 @@ from Utils.command.limits import (
     FROM_0_TO_1,
     Checked,
     Limit,
+    above_0_to,
+    from_0_to,
 )
 
 VARIANT_DEFAULT = "default"  # a model option left as the model's variant has it
 
-_A_SHARE = Limit("above 0 and at most 1", lambda value: 0 < value <= 1)
+_A_SHARE = above_0_to(1)
+# Far beyond what anybody trains with; from there on losses and weights are soon infinite.
+_A_SIZE, _A_FACTOR = from_0_to(1000), above_0_to(1000)
+_AN_EXPONENT = _A_MARGIN = from_0_to(100)
+_A_TEMPERATURE = Limit("from 0.001 to 1000", lambda value: 0.001 <= value <= 1000)
+_A_LAMBDA = Limit("from 1 to 100", lambda value: 1 <= value <= 100)
 
 
 def _with_assignments(options: dict[str, Any], flag: str, texts: tuple[str, ...]) -> dict[str, Any]:
@@ -72,7 +79,7 @@ class ModelOverrides(Checked):
     """Activation: relu, relu6, silu, hswish, gelu."""
     norm: str = VARIANT_DEFAULT
     """Normalization: layernorm, batchnorm, affine."""
-    epsilon: Annotated[float | None, ABOVE_0] = None
+    epsilon: Annotated[float | None, _A_SHARE] = None
     """Epsilon of the normalizations; None keeps the variant's, here and below."""
     stochastic_depth: Annotated[float | None, FROM_0_BELOW_1] = None
     """Rate at which the last block is dropped in training."""
@@ -153,54 +160,54 @@ class LossOptions(Checked):
     ll_r, ll_ct, ral, two_way, zlpr, epr."""
     focal_alpha: Annotated[float, FROM_0_TO_1] = 0.25
     """Focal loss: weight of the positive labels."""
-    focal_gamma: Annotated[float, AT_LEAST_0] = 2.0
+    focal_gamma: Annotated[float, _AN_EXPONENT] = 2.0
     """Focal loss: exponent of the focusing factor."""
-    asl_gamma_neg: Annotated[float, AT_LEAST_0] = 0.0
+    asl_gamma_neg: Annotated[float, _AN_EXPONENT] = 0.0
     """Asymmetric loss: focusing exponent of the negative labels."""
-    asl_gamma_pos: Annotated[float, AT_LEAST_0] = 0.0
+    asl_gamma_pos: Annotated[float, _AN_EXPONENT] = 0.0
     """Asymmetric loss: focusing exponent of the positive labels."""
     asl_clip: Annotated[float, FROM_0_BELOW_1] = 0.0
     """Asymmetric loss: probability under which a negative label costs nothing."""
     asl_stop_focus_gradient: bool = False
     """Asymmetric loss: the focusing weight is a constant for the gradient, as in the loss's official code;
     off, as in the original zoo and its sweeps, the gradient passes through it."""
-    hill_lam: Annotated[float, AT_LEAST_1] = 1.5
+    hill_lam: Annotated[float, _A_LAMBDA] = 1.5
     """Hill loss: lambda of the negatives' (lambda - p) p^2."""
-    hill_margin: Annotated[float, AT_LEAST_0] = 1.0
+    hill_margin: Annotated[float, _A_MARGIN] = 1.0
     """Hill loss: margin of the positives' logits."""
-    hill_gamma: Annotated[float, AT_LEAST_0] = 2.0
+    hill_gamma: Annotated[float, _AN_EXPONENT] = 2.0
     """Hill loss: focusing exponent of the positive labels."""
     splc_tau: Annotated[float, FROM_0_TO_1] = 0.6
     """SPLC: probability above which a negative label is taken for a missed positive."""
-    splc_margin: Annotated[float, AT_LEAST_0] = 1.0
+    splc_margin: Annotated[float, _A_MARGIN] = 1.0
     """SPLC: margin of the positives' logits."""
-    splc_gamma: Annotated[float, AT_LEAST_0] = 2.0
+    splc_gamma: Annotated[float, _AN_EXPONENT] = 2.0
     """SPLC: focusing exponent."""
     splc_change_epoch: Annotated[int, AT_LEAST_0] = 1
     """SPLC: first epoch, from 0, that corrects labels."""
-    ll_r_delta_rel: Annotated[float, AT_LEAST_0] = 0.2
+    ll_r_delta_rel: Annotated[float, from_0_to(100)] = 0.2
     """LL-R: percent of the known labels, more with every epoch, whose negative terms are rejected: the
     largest of a batch, on tensorflow of each replica's share of it."""
-    ll_ct_delta_rel: Annotated[float, AT_LEAST_0] = 0.2
+    ll_ct_delta_rel: Annotated[float, from_0_to(100)] = 0.2
     """LL-Ct: as LL-R, but the terms are turned into those of positives."""
-    ral_lam: Annotated[float, AT_LEAST_1] = 1.5
+    ral_lam: Annotated[float, _A_LAMBDA] = 1.5
     """RAL: lambda of the negatives' factors."""
-    ral_gamma_neg: Annotated[float, AT_LEAST_0] = 4.0
+    ral_gamma_neg: Annotated[float, _AN_EXPONENT] = 4.0
     """RAL: focusing exponent of the negative labels."""
-    ral_gamma_pos: Annotated[float, AT_LEAST_0] = 0.0
+    ral_gamma_pos: Annotated[float, _AN_EXPONENT] = 0.0
     """RAL: focusing exponent of the positive labels."""
     ral_clip: Annotated[float, FROM_0_BELOW_1] = 0.05
     """RAL: probability under which a negative label costs nothing."""
-    two_way_T_p: Annotated[float, ABOVE_0] = 4.0  # noqa: N815  the paper's name
+    two_way_T_p: Annotated[float, _A_TEMPERATURE] = 4.0  # noqa: N815  the paper's name
     """Two-way loss: temperature of the positive labels."""
-    two_way_T_n: Annotated[float, ABOVE_0] = 1.0  # noqa: N815
+    two_way_T_n: Annotated[float, _A_TEMPERATURE] = 1.0  # noqa: N815
     """Two-way loss: temperature of the negative labels."""
     two_way_part: Literal["both", "sample", "class"] = "both"
     """Two-way loss: over the tags of each image, over the images of each tag, or both."""
     epr_expected_positives: Annotated[float | None, ABOVE_0] = None
     """EPR: labels that an image has on average; None: the mean of the training records. That counts only the
     labels that are there: where a share m of them is missing, give mean / (1 - m)."""
-    epr_weight: Annotated[float, AT_LEAST_0] = 1.0
+    epr_weight: Annotated[float, from_0_to(1_000_000)] = 1.0
     """EPR: weight of (mean - expected)^2 / number of tags; the mean is that of the sums of the images'
     probabilities, over the batch, on tensorflow over each replica's share of it. The paper's 1 holds it
     weakly: outputs that know only 10 labels of 100 tags expect 28, with 10 they expect 14, with 100 10.5."""
@@ -245,7 +252,7 @@ class OptimizerOptions(Checked):
 
     optimizer: str = "lamb"
     """Optimizer: sgd, lamb, adamw and others of Utils/training/optimizers.py."""
-    learning_rate: Annotated[float, ABOVE_0] = 5e-4
+    learning_rate: Annotated[float, _A_FACTOR] = 5e-4
     """Peak learning rate at a global batch of `learning_rate_batch_size`."""
     learning_rate_batch_size: Annotated[int, AT_LEAST_0] = 256
     """Global batch the learning rate is meant for; another batch scales it linearly; 0 never scales it."""
@@ -263,11 +270,11 @@ class OptimizerOptions(Checked):
     """Momentum of SGD (Nesterov's, 0.9 by default) and of the others that have one."""
     optimizer_options: tuple[str, ...] = ()
     """Other options of the optimizer, each as name=value, for example `beta_1=0.95`."""
-    weight_decay: Annotated[float, AT_LEAST_0] = 0.0
+    weight_decay: Annotated[float, _A_SIZE] = 0.0
     """Weight decay; what a model lists as NO_DECAY is left out."""
     layer_decay: Annotated[float, _A_SHARE] = 1.0
     """Factor of the learning rate from each block to the one below it; 1 is off."""
-    learned_rate_factor: Annotated[float, ABOVE_0] = 1.0
+    learned_rate_factor: Annotated[float, _A_FACTOR] = 1.0
     """Factor of the learning rate of what the source of --init-from has learned: the body, and the rows of
     the classifier for kept tags; new rows have the full rate. 1 is off; --layer-decay multiplies it."""
     agc: Annotated[float, AT_LEAST_0] = 0.0

@@ -5,7 +5,6 @@
 """
 
 import inspect
-import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
@@ -229,7 +228,7 @@ def _check_option(name: str, option: str, value: Any, default: Any) -> None:
     elif option.endswith("steps"):
         fits, allowed = is_number and value >= 0 and value == int(value), "a whole number"
     elif option == "epsilon":
-        fits, allowed = is_number and 0 < value < math.inf, "a number above 0"
+        fits, allowed = is_number and 1e-37 <= value <= 1000, "a number from 1e-37 to 1000"
     elif option.startswith("exclude"):  # Muon's: patterns of weights that it leaves to Adam
         texts = [value] if isinstance(value, str) else value
         fits = isinstance(texts, (list, tuple)) and all(isinstance(text, str) for text in texts)
@@ -237,7 +236,7 @@ def _check_option(name: str, option: str, value: Any, default: Any) -> None:
     elif re.search("beta|momentum|rho", option):
         fits, allowed = is_number and 0 <= value < 1, "a number from 0 to below 1"
     else:
-        fits, allowed = is_number and math.isfinite(value), "a number"
+        fits, allowed = is_number and -1000 <= value <= 1000, "a number from -1000 to 1000"
     if value is not None and not fits:
         raise UserError(f"{option} of optimizer {name} must be {allowed}; got {value!r}")
 

@@ -97,7 +97,10 @@ def test_sweeps_may_spell_flags_with_underscores_and_equals():
         ("demo --dataset x --dry-run --epochs 0", "--epochs must be at least 1"),
         ("demo --dataset x --dry-run --seed 4294967296", "--seed must be from 0 to 4294967295"),
         ("demo --dataset x --dry-run --fold ²/5", "--fold takes I/K"),
-        ("demo --dataset x --dry-run --learning-rate nan", "--learning-rate must be above 0; got nan"),
+        (
+            "demo --dataset x --dry-run --learning-rate nan",
+            "--learning-rate must be above 0 and at most 1,000; got nan",
+        ),
         ("demo --dataset x --dry-run --warmup 5m", "not in time"),
         ("demo --dataset x --dry-run --checkpoint-every soon", "'soon'"),
         ("demo --dataset x --dry-run --model-options depths", "NAME=VALUE"),

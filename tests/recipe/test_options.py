@@ -1,6 +1,7 @@
 """Utils/recipe/options.py: the groups that a recipe joins and what they say to models, losses, optimizers."""
 
 import dataclasses
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -14,7 +15,7 @@ from Utils.recipe.options import (
     RunOptions,
     StartOptions,
 )
-from Utils.recipe.recipe import Recipe
+from Utils.recipe.recipe import Recipe, flag
 
 GROUPS = (StartOptions, ModelOverrides, DataOptions, Augmentation, LossOptions, OptimizerOptions, RunOptions)
 
@@ -24,6 +25,17 @@ def test_a_recipe_is_its_groups_in_this_order():
     assert [field.name for field in dataclasses.fields(Recipe)] == names
     for group in GROUPS:
         assert Recipe().group(group) == group()
+
+
+def test_sizes_with_which_nobody_trains_are_refused():
+    harmless = {"agc", "global_clipnorm", "mixup_alpha"}  # as large, they clip nothing and mix by halves
+    harmless |= {"epr_expected_positives", "momentum"}  # by the number of tags, by the optimizer
+    numbers = {name for name, kind in get_type_hints(Recipe).items() if float in (kind, *get_args(kind))}
+    for name in numbers - harmless:
+        with pytest.raises(UserError, match=rf"{flag(name)} must be .*; got 1e\+38"):
+            Recipe(**{name: 1e38})
+    largest = {"learning_rate": 1000.0, "weight_decay": 1000.0, "focal_gamma": 100.0, "epr_weight": 1e6}
+    Recipe(**largest, two_way_T_p=0.001, global_clipnorm=1e38, epsilon=1.0)
 
 
 def test_a_group_has_the_values_of_its_recipe():

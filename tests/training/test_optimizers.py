@@ -96,8 +96,10 @@ def test_wrong_use_says_what_exists():
     for name, option, allowed in (
         ("lamb", "beta_1=x", "beta_1 .* from 0 to below 1; got 'x'"),
         ("adamw", "beta_2=1.0", "beta_2 .* from 0 to below 1; got 1.0"),
-        ("adamw", "epsilon=True", "epsilon .* a number above 0; got True"),
-        ("muon", "muon_a=1e999", "muon_a .* a number; got"),
+        ("adamw", "epsilon=True", "epsilon .* a number from 1e-37 to 1000; got True"),
+        ("adamw", "epsilon=1e-60", "epsilon .* got 1e-60"),
+        ("muon", "muon_a=1e38", "muon_a .* a number from -1000 to 1000; got 1e\\+38"),
+        ("muon", "muon_a=1e999", "muon_a .* got inf"),
         ("muon", "exclude_layers=3", "exclude_layers .* a list of texts; got 3"),
         ("sgd", "nesterov=1", "nesterov .* true or false; got 1"),
         ("muon", "ns_steps=2.5", "ns_steps .* a whole number; got 2.5"),
