@@ -8,6 +8,7 @@ import csv
 import dataclasses
 import io
 import pathlib
+import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,10 +25,13 @@ from Utils.demo_booru import missing_labels
 from Utils.evaluation import frequency_thresholds, paired_bootstrap, per_tag_thresholds, predictions, scores
 from Utils.evaluation.logits import sigmoid
 from Utils.files import csv_tables, parquet_files
-from Utils.files.atomic import replacing
+from Utils.files.atomic import ROOT, replacing
 from Utils.labels import decisions
+from Utils.recipe import sweeps
 from Utils.tags import tag_list
 
+SWEEP = ROOT / "tools" / "sweeps" / "seeds.yaml"
+DUMP = "dump"  # predictions, in the folder of a run
 PICTURE = 512  # side of the drawn pictures, in pixels
 TABLE = (
     "world", "missing", "method", "seeds", "micro_F1", "micro_low", "micro_high", "macro_F1", "macro_low",
@@ -75,14 +79,14 @@ class Noise:
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """A training run.
+    """Training runs that differ in their seed alone.
 
     Attributes:
-        world: of its pictures.
-        noise: of its labels.
+        world: of their pictures.
+        noise: of their labels.
         method: its name in the tables.
         words: flags of train.py; ``{labels}`` is the folder of what was predicted out of fold.
-        seed: of the training.
+        seeds: how many runs; their seeds count from 0.
         audit: the method whose audit a reviewer has answered before the training, none by default.
     """
 
@@ -90,18 +94,48 @@ class Trial:
     noise: Noise
     method: str
     words: str
-    seed: int = 0
+    seeds: int = 1
     audit: str = ""
 
     @property
     def name(self) -> str:
         """The name of its folder."""
-        return f"{self.world.name}-{self.noise.name}-{self.method}-{self.seed}"
+        return f"{self.world.name}-{self.noise.name}-{self.method}"
+
+    def runs(self, folder: pathlib.Path) -> list[pathlib.Path]:
+        """Return the folder of each run in that of the study, by seed, as sweep.py names them."""
+        return run_folders(folder / "runs" / self.name, self.seeds)
+
+    def is_finished(self, folder: pathlib.Path) -> bool:
+        """Whether every run has its predictions."""
+        return all((run / DUMP).exists() for run in self.runs(folder))
 
 
 def tool(name: str, *words: object) -> str:
     """Run a command of tools/ with one thread; return what it prints, or raise as `scripts.run`."""
     return scripts.run(f"tools/{name}", *words, variables=scripts.ONE_THREAD)
+
+
+def run_folders(place: pathlib.Path, seeds: int) -> list[pathlib.Path]:
+    """Return the folders of the first runs of a sweep over seeds."""
+    return [place / sweeps.folder_name({"seed": seed}) for seed in range(seeds)]
+
+
+def train(dataset: pathlib.Path, place: pathlib.Path, seeds: int, *words: object) -> None:
+    """Train the recipe `demo` with some flags and as many seeds, by sweep.py.
+
+    Runs that are there stay, stopped ones continue. Raises UserError where they were begun otherwise.
+    """
+    runs = ("--dataset", dataset, "-o", place, "--runs", seeds, "--retry")
+    tool("sweep.py", SWEEP, *runs, "--", "--keep-checkpoints", 1, *words)
+
+
+def predict(run: pathlib.Path, dataset: pathlib.Path, *which: str) -> None:
+    """Write the predictions of a run's last state, and remove the states that nobody needs any more."""
+    if not (run / DUMP).exists():
+        tool("predict.py", run, "--dataset", dataset, *which, "--which", "last", "-o", run / DUMP)
+    shutil.rmtree(run / "checkpoints", ignore_errors=True)
+    (run / "best.keras").unlink(missing_ok=True)
 
 
 def make_world(world: World, folder: pathlib.Path, images: int) -> pathlib.Path:
@@ -241,10 +275,10 @@ def write_adjusted(run: pathlib.Path, dataset: pathlib.Path, place: pathlib.Path
     posts = _posts(dataset)
     is_training = pa.array([split == "train" for split in posts["split"].to_pylist()])
     labels = posts.filter(is_training)["label_indexes"].combine_chunks().flatten()
-    dump = predictions.load(run / "dump")
+    dump = predictions.load(run / DUMP)
     counts = np.bincount(labels.to_numpy(), minlength=len(dump.tags))
     adjusted = frequency_thresholds.AdjustedLogits(dump.probabilities, counts, exponent)[:]
-    with predictions.writing(place / "dump", dump.tags) as writer:
+    with predictions.writing(place / DUMP, dump.tags) as writer:
         writer.add(sigmoid(adjusted), dump.image_ids, dump.labels)
 
 
@@ -277,11 +311,11 @@ def write_report(folder: pathlib.Path, trials: Sequence[Trial], results: Any, ba
             is compared with X too, and ``X-more`` with the base that has ``-more``.
     """
     groups: dict[tuple[str, str, str], dict[int, pathlib.Path]] = {}
-    for trial in dict.fromkeys(trials):
-        place = folder / "runs" / trial.name
-        if place.exists():
-            key = (trial.world.name, trial.noise.name, trial.method)
-            groups.setdefault(key, {})[trial.seed] = place
+    for trial in trials:
+        key = (trial.world.name, trial.noise.name, trial.method)
+        done = {seed: run for seed, run in enumerate(trial.runs(folder)) if (run / DUMP).exists()}
+        if done:
+            groups.setdefault(key, {}).update(done)
     if not groups:
         raise WorkError(f"no run is finished in {folder}")
     rows = [[*key, *_row(places)] for key, places in groups.items()]
@@ -309,7 +343,7 @@ def write_report(folder: pathlib.Path, trials: Sequence[Trial], results: Any, ba
 def _row(places: Mapping[int, pathlib.Path]) -> list[Any]:
     """Return the cells of TABLE behind the method: means over the seeds, intervals over images and seeds."""
     together = learning_curves.score(list(places.values()))
-    dumps = [predictions.load(place / "dump") for place in places.values()]
+    dumps = [predictions.load(place / DUMP) for place in places.values()]
     rare = scores.rarest_third(dumps[0].tags["count"].to_numpy())
     single = [tag_scores(dump, rare) for dump in dumps]
     cells: list[Any] = [len(places)]

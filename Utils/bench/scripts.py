@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from Utils.command.cli import UserError, WorkError
 from Utils.files.atomic import ROOT
@@ -27,14 +28,22 @@ def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
 def run(script: str, *words: object, variables: Mapping[str, str] | None = None) -> str:
     """Run a script, named by its path in the repository, with some words; return what it prints.
 
-    Raises UserError with its own words where it was used wrongly (exit code 2), else WorkError.
+    Where this process is interrupted, the script gets SIGTERM and the time to save what it has. Raises
+    UserError with its own words where it was used wrongly (exit code 2), else WorkError.
     """
     line = [sys.executable, str(ROOT / script), *map(str, words)]
-    done = subprocess.run(line, env=environment(variables), capture_output=True, text=True, check=False)
-    if done.returncode == 2:
-        raise UserError(done.stderr.strip().removeprefix("error: "))
-    require_success(script, done.returncode, done.stderr)
-    return done.stdout
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(line, env=environment(variables), start_new_session=True, **pipes) as process:
+        try:
+            output, said = process.communicate()
+        except BaseException:
+            process.terminate()
+            process.communicate()
+            raise
+    if process.returncode == 2:
+        raise UserError(said.strip().removeprefix("error: "))
+    require_success(script, process.returncode, said)
+    return output
 
 
 def timed(script: str, *words: object, log: pathlib.Path) -> dict[str, float]:

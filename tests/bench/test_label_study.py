@@ -59,25 +59,22 @@ def test_the_area_of_a_tag_is_that_of_its_largest_box(tmp_path):
     assert label_study.box_areas(path) == {(1, "hat"): 0.5, (1, "cat"): 1 / 16}
 
 
-def finished(folder, trial, noise):
-    """Write a run whose predictions are the labels with noise."""
+def finished(run, noise):
+    """Write the predictions of a run: the labels with noise."""
     random = np.random.default_rng(0)
     labels = (random.random((60, 6)) < 0.4).astype(np.uint8)
     p = np.clip(0.5 * labels + random.random((60, 6)) * noise, 0, 1).astype(np.float32)
-    place = folder / "runs" / trial.name
-    place.mkdir(parents=True)
-    write_dump(place / "dump", p, labels, np.arange(60), list("abcdef"))
+    run.mkdir(parents=True)
+    write_dump(run / "dump", p, labels, np.arange(60), list("abcdef"))
 
 
 def test_adjusted_predictions_are_those_of_thresholds_that_fall_with_the_frequency(tmp_path):
-    run, dataset = Trial(World("faces", 0), Noise("random", 25), "bce", ""), tmp_path / "data"
-    finished(tmp_path, run, 0.9)
+    run, dataset = tmp_path / "run", tmp_path / "data"
+    finished(run, 0.9)
     dataset.mkdir()
     pq.write_table(posts(40), dataset / "posts.parquet")  # 20 of training; three tags
-    label_study.write_adjusted(tmp_path / "runs" / run.name, dataset, tmp_path / "adjusted", 0.5)
-    before, after = (
-        predictions.load(p / "dump") for p in (tmp_path / "runs" / run.name, tmp_path / "adjusted")
-    )
+    label_study.write_adjusted(run, dataset, tmp_path / "adjusted", 0.5)
+    before, after = (predictions.load(place / "dump") for place in (run, tmp_path / "adjusted"))
     odds = [dump.probabilities / (1 - dump.probabilities + 1e-7) for dump in (before, after)]
     inside = before.probabilities < 0.999
     expected = np.broadcast_to([20**-0.5] * 3 + [1] * 3, odds[0].shape)
@@ -89,11 +86,13 @@ def test_adjusted_predictions_are_those_of_thresholds_that_fall_with_the_frequen
 def test_the_report_compares_methods_on_shared_seeds(tmp_path, capsys):
     world, noise = World("faces", 0), Noise("random", 25)
     methods = ("bce", "hill", "hill+audit", "asl", "bce-mixup", "hill-mixup")
-    trials = [Trial(world, noise, name, "", seed) for name in methods for seed in (0, 1)]
+    trials = [Trial(world, noise, name, "", seeds) for name in methods for seeds in (1, 2)]
     with pytest.raises(WorkError, match="no run is finished"):
         label_study.write_report(tmp_path, trials, tmp_path / "results", "bce")
-    for trial in (*trials[:3], trials[4], trials[8], trials[10]):
-        finished(tmp_path, trial, 0.9 if trial.method == "bce" else 0.6)
+    for trial in (trials[1], trials[2], trials[4], trials[8], trials[10]):
+        for run in trial.runs(tmp_path):
+            finished(run, 0.9 if trial.method == "bce" else 0.6)
+    assert [trial.is_finished(tmp_path) for trial in trials[:4]] == [True, True, True, False]
     label_study.write_report(tmp_path, trials, tmp_path / "results", "bce")
     runs, differences = (
         csv_tables.read_texts(tmp_path / "results" / f"{name}.csv", "rows")

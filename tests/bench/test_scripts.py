@@ -1,5 +1,8 @@
 """Utils/bench/scripts.py: a script that fails is named, with how it ended and what it said."""
 
+import subprocess
+import time
+
 import pytest
 
 from Utils.bench import scripts
@@ -27,3 +30,29 @@ def test_a_killed_process_is_said_to_be_killed():
         scripts.require_success("x.py", -9, "")
     with pytest.raises(WorkError, match="x.py was killed by SIGTERM: last words"):
         scripts.require_success("x.py", -15, "last words\n")
+
+
+def test_a_script_may_save_what_it_has_when_the_study_is_interrupted(tmp_path, monkeypatch):
+    script, started, saved = (tmp_path / name for name in ("script.py", "started", "saved"))
+    script.write_text(
+        "import pathlib, signal, sys, time\n"
+        "def save(*_):\n"
+        "    time.sleep(0.5)\n"
+        "    pathlib.Path(sys.argv[2]).touch()\n"
+        "    sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, save)\n"
+        "pathlib.Path(sys.argv[1]).touch()\n"
+        "time.sleep(60)\n"
+    )
+    communicate = subprocess.Popen.communicate
+
+    def interrupted(self, *arguments, **keywords):
+        monkeypatch.setattr(subprocess.Popen, "communicate", communicate)
+        while not started.exists():
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        scripts.run(str(script), started, saved)
+    assert saved.exists()

@@ -8,7 +8,7 @@ each, on as many pictures, and is scored by the true tags of the test posts, at 
 
 losses    25% missing at random, seed 0: every loss; no label missing, for comparison
 labels    the same: labels of the audit unknown, soft labels of a teacher, repeat factors
-seeds     the same two parts with seeds 1 and 2
+seeds     both with seeds 0 to 2
 pairs     the best loss together with these
 mixup     25% missing at random: summed BCE, focal loss, ASL with MixUp 0.8, with and without the
           classifier's prior; seeds 0 to 2
@@ -20,31 +20,28 @@ frequency 25% missing as people miss them, on all three boorus: thresholds that 
 audits    the two boorus of unseen: the audits of summed BCE and of the best LL-R, and both losses with the
           labels of a reviewer who answers an audit by the true tags
 
-A run that is there is not trained again, so the command continues where it was stopped; --report only writes
-the tables and the figure of what is there: results/labels/ with runs.csv, differences.csv, audits.csv and
-differences.svg.
+Each method is a sweep over seeds (tools/sweeps/seeds.yaml), so the command continues where it was stopped;
+--report only writes the tables and the figure of what is there: results/labels/ with runs.csv,
+differences.csv, audits.csv and differences.svg.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
 
 import argparse
-import contextlib
 import dataclasses
-import itertools
 import pathlib
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from Utils.bench import audit_scores, label_study, learning
+from Utils.bench import audit_scores, label_study
 from Utils.bench.label_study import Noise, Trial, World
-from Utils.command.cli import Parser, command, number, pattern
+from Utils.command.cli import Parser, UserError, command, number, pattern
 from Utils.command.machine import require_linux
 from Utils.data import dataset_folder
-from Utils.files.atomic import replacing, write_json
+from Utils.files.atomic import read_json, replacing, write_json
 from Utils.recipe.recipe import load_recipe
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -85,14 +82,14 @@ TUNED, UNSEEN = World("faces", 0), (World("faces", 1), World("scenes", 0))
 AUDITS = {BASE: LOSSES[BASE], BEST_RATE: RATES[BEST_RATE]}  # whose predictions are audited
 # A review leaves about half as many labels missing, for which the default of LL-R rejects enough.
 LESS_MISSING = {"ll_r": LOSSES["ll_r"]}
-FOLDS = 2
+SEEDS, FOLDS = 3, 2
 
 
 def _trials(
-    methods: dict[str, str], noise: Noise = RANDOM, world: World = TUNED, seed: int = 0
+    methods: dict[str, str], noise: Noise = RANDOM, world: World = TUNED, seeds: int = 1
 ) -> Iterator[Trial]:
     for name, words in methods.items():
-        yield Trial(world, noise, name, words, seed)
+        yield Trial(world, noise, name, words, seeds)
 
 
 def _losses() -> Iterator[Trial]:
@@ -100,15 +97,10 @@ def _losses() -> Iterator[Trial]:
     yield Trial(TUNED, COMPLETE, BASE, LOSSES[BASE])
 
 
-def _seeds() -> Iterator[Trial]:
-    for seed in (1, 2):
-        yield from _trials(LOSSES | REMEDIES, seed=seed)
-
-
 def _mixup() -> Iterator[Trial]:
-    for seed, (ending, prior) in itertools.product(range(3), PRIOR.items()):
+    for ending, prior in PRIOR.items():
         methods = {f"{loss}-mixup{ending}": f"{LOSSES[loss]} {MIXUP} {prior}" for loss in FINDING}
-        yield from _trials(methods, seed=seed)
+        yield from _trials(methods, seeds=SEEDS)
 
 
 def _shares() -> Iterator[Trial]:
@@ -118,17 +110,16 @@ def _shares() -> Iterator[Trial]:
 
 def _unseen() -> Iterator[Trial]:
     for world in UNSEEN:
-        yield from _trials({**COMPARED, **PAIRS, BEST_RATE: RATES[BEST_RATE]}, PEOPLE, world)
+        yield from _trials({**COMPARED, **PAIRS}, PEOPLE, world)
         yield Trial(world, COMPLETE, BASE, LOSSES[BASE])
-        for seed in (1, 2):
-            yield from _trials({BASE: LOSSES[BASE], BEST_RATE: RATES[BEST_RATE]}, PEOPLE, world, seed)
+        yield from _trials({BASE: LOSSES[BASE], BEST_RATE: RATES[BEST_RATE]}, PEOPLE, world, SEEDS)
 
 
 def _frequency() -> Iterator[Trial]:
     for world in (TUNED, *UNSEEN):
         yield from _trials({name + FREQUENCY: "" for name in (BASE, "ll_r", BEST_RATE)}, PEOPLE, world)
-    for world, seed in itertools.product(UNSEEN, (1, 2)):
-        yield from _trials({BEST_RATE + FREQUENCY: ""}, PEOPLE, world, seed)
+    for world in UNSEEN:
+        yield from _trials({BEST_RATE + FREQUENCY: ""}, PEOPLE, world, SEEDS)
 
 
 def _audits() -> Iterator[Trial]:
@@ -145,7 +136,7 @@ def _audits() -> Iterator[Trial]:
 PARTS: dict[str, Callable[[], Iterator[Trial]]] = {
     "losses": _losses,
     "labels": lambda: _trials(REMEDIES),
-    "seeds": _seeds,
+    "seeds": lambda: _trials(LOSSES | REMEDIES, seeds=SEEDS),
     "pairs": lambda: _trials(PAIRS),
     "mixup": _mixup,
     "people": lambda: _trials(COMPARED, PEOPLE),
@@ -168,10 +159,9 @@ def parser() -> Parser:
     add = parser.add_argument
     add("output", metavar="OUT", help="folder of the boorus and the runs")
     add("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="which parts to train (all)")
-    add("--only", type=pattern, default="", metavar="PATTERN", help="runs whose name matches this")
-    add(
-        "--runs", type=number(least=1), default=1000, help="runs to train at most, those that are there apart"
-    )
+    add("--only", type=pattern, default="", metavar="PATTERN", help="methods whose folder matches this")
+    text = "methods to train at most, those that are there apart"
+    add("--methods", type=number(least=1), default=1000, metavar="N", help=text)
     add("--images", type=number(least=20), default=3000, help="posts of a booru (3000)")
     add("--epochs", type=number(least=2), default=8, help="of a run (8)")
     add("--report", action="store_true", help="train nothing, write results/labels/ of the runs there are")
@@ -186,13 +176,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     folder = pathlib.Path(options.output).resolve()
     trials = dict.fromkeys(trial for part in options.parts for trial in plan(part))
-    missing = [trial for trial in trials if not (folder / "runs" / trial.name).exists()]
+    missing = [trial for trial in trials if not trial.is_finished(folder)]
     if not options.report:
+        _require_same(folder, options)
         started = time.monotonic()
-        for trial in [trial for trial in missing if options.only.search(trial.name)][: options.runs]:
+        for trial in [trial for trial in missing if options.only.search(trial.name)][: options.methods]:
             train(trial, folder, options)
             minutes = (time.monotonic() - started) / 60
-            print(f"{minutes:.0f} min, {len(trials)} runs planned: {trial.name}", flush=True)
+            print(f"{minutes:.0f} min: {trial.name}, seeds: {trial.seeds}", flush=True)
     everything = [trial for part in PARTS for trial in plan(part)]
     label_study.write_report(folder, everything, options.results, BASE)
     worlds = dict.fromkeys((trial.world, trial.noise) for trial in everything)
@@ -208,17 +199,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _require_same(folder: pathlib.Path, options: argparse.Namespace) -> None:
+    """Raise UserError where a folder holds a study of other sizes, whose runs would be taken for these."""
+    file, facts = folder / "study.json", {name: getattr(options, name) for name in ("images", "epochs")}
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(file, facts)
+    before = read_json(file)
+    if before != facts:
+        raise UserError(f"{folder} holds a study of {before}, not of {facts}; give its sizes or another OUT")
+
+
 def train(trial: Trial, folder: pathlib.Path, options: argparse.Namespace) -> None:
-    """Train a run below ``folder`` and predict the test posts."""
-    place, demo = folder / "runs" / trial.name, load_recipe("demo")
+    """Train the runs of a trial below ``folder`` and predict the test posts."""
     complete = label_study.make_world(trial.world, folder, options.images)
     dataset = label_study.make_dataset(trial.world, trial.noise, folder)
     if trial.method.endswith(FREQUENCY):
-        run = dataclasses.replace(trial, method=trial.method.removesuffix(FREQUENCY))
-        with _finished(place) as work:
-            label_study.write_adjusted(folder / "runs" / run.name, dataset, work, EXPONENT)
+        source = dataclasses.replace(trial, method=trial.method.removesuffix(FREQUENCY))
+        for run, adjusted in zip(source.runs(folder), trial.runs(folder), strict=True):
+            label_study.write_adjusted(run, dataset, adjusted, EXPONENT)
         return
-    audit, truth = trial.audit or BASE, _truth(folder, trial.world)
+    audit, truth, demo = trial.audit or BASE, _truth(folder, trial.world), load_recipe("demo")
     labels = _audit_folder(folder, trial.world, trial.noise, audit)
     if trial.audit or "{labels}" in trial.words:
         _judge_labels(dataset, labels, truth, options.epochs, AUDITS[audit].split())
@@ -228,13 +229,11 @@ def train(trial: Trial, folder: pathlib.Path, options: argparse.Namespace) -> No
     steps = demo.steps(len(dataset_folder.load(dataset).post_ids("train")), demo.batch_size_per_device)
     # Only a drawn booru tells how many labels its pictures should have.
     mean = _mean_labels(complete) if "{mean}" in trial.words else 0
-    words = [*trial.words.format(labels=labels, mean=mean).split(), "--seed", str(trial.seed)]
-    words += ["--steps-per-epoch", str(steps)]
-    facts = {**dataclasses.asdict(trial), "epochs": options.epochs, "images": options.images}
-    with _finished(place) as work:
-        _fit(dataset, work, options.epochs, words)
-        _predict(work, complete, "--split", "test")
-        write_json(work / "run.json", facts)
+    words = [*trial.words.format(labels=labels, mean=mean).split(), "--steps-per-epoch", steps]
+    place = folder / "runs" / trial.name
+    label_study.train(dataset, place, trial.seeds, "--epochs", options.epochs, *words)
+    for run in trial.runs(folder):
+        label_study.predict(run, complete, "--split", "test")
 
 
 def _mean_labels(dataset: pathlib.Path) -> float:
@@ -260,16 +259,16 @@ def _judge_labels(
     ``audit_scores.json`` says how much of what the audit lists is missing by the truth. ``words``: flags of
     the trainings.
     """
-    parts = [folder / "folds" / str(fold) for fold in range(FOLDS)]
-    for fold, part in enumerate(parts):
-        if part.exists():
-            continue
-        with _finished(part) as work:
-            _fit(dataset, work, epochs, ["--fold", f"{fold}/{FOLDS}", *words])
-            _predict(work, dataset, "--fold", f"{fold}/{FOLDS}")
+    dumps = []
+    for fold in range(FOLDS):
+        place, which = folder / "folds" / str(fold), ("--fold", f"{fold}/{FOLDS}")
+        label_study.train(dataset, place, 1, "--epochs", epochs, *which, *words)
+        (run,) = label_study.run_folders(place, 1)
+        label_study.predict(run, dataset, *which)
+        dumps.append(run / label_study.DUMP)
     everything, thresholds = folder / "folds" / "all", folder / "thresholds.csv"
     if not everything.exists():
-        label_study.tool("ensemble.py", *(part / "dump" for part in parts), "--stack", "-o", everything)
+        label_study.tool("ensemble.py", *dumps, "--stack", "-o", everything)
     if not thresholds.exists():
         label_study.tool("find_thresholds.py", everything, "-o", thresholds, "--rule", "p-equals-r")
     if not (folder / "audit.json").exists():
@@ -277,31 +276,6 @@ def _judge_labels(
         printed = label_study.tool("audit_labels.py", everything, *paths, "--json")
         with replacing(folder / "audit_scores.json") as beside:
             beside.write_text(printed, encoding="utf-8")
-
-
-@contextlib.contextmanager
-def _finished(place: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yield a folder that becomes ``place`` at the end; what an interrupted run has left there continues."""
-    work = place.with_name(f"{place.name}.part")
-    work.mkdir(parents=True, exist_ok=True)
-    yield work
-    work.rename(place)
-
-
-def _fit(dataset: pathlib.Path, work: pathlib.Path, epochs: int, words: Sequence[str]) -> None:
-    """Train the recipe `demo`."""
-    line = [sys.executable, "train.py", "demo", "--dataset", str(dataset), "--run-dir", str(work / "run")]
-    line += ["--epochs", str(epochs), "--keep-checkpoints", "1", *words]
-    learning.clocked(line, work / "log.txt")
-
-
-def _predict(work: pathlib.Path, dataset: pathlib.Path, *which: str) -> None:
-    """Write the predictions of the last epoch's model, and remove what nobody needs any more."""
-    run, dump = work / "run", work / "dump"
-    if not dump.exists():
-        label_study.tool("predict.py", run, "--dataset", dataset, *which, "--which", "last", "-o", dump)
-    shutil.rmtree(run / "checkpoints", ignore_errors=True)
-    (run / "best.keras").unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,9 @@ from Utils.recipe import command_line
 
 def test_every_run_has_a_name_and_flags_that_train_knows():
     trials = {trial for part in study.PARTS for trial in study.plan(part)}
-    assert len({trial.name for trial in trials}) == len(trials)
+    runs = {(trial.name, trial.seeds): trial.words for trial in trials}
+    assert len(runs) == len(trials)
+    assert all(words == runs.get((name, 1), words) for (name, _), words in runs.items())
     for words in {trial.words.format(labels="labels", mean="9") for trial in trials}:
         command_line.parse(["demo", *words.split(), "--dataset", "d", "--run-dir", "r"])
     methods = {trial.method for trial in study.plan("losses")}
@@ -36,6 +38,13 @@ def test_both_losses_learn_from_both_reviews_and_no_review_is_of_a_method_withou
     assert pairs >= {(words, audit) for words in study.AUDITS.values() for audit in study.AUDITS}
     assert all(trial.method.endswith(f"+review-{trial.audit}") for trial in reviewed)
     assert {trial.audit for part in study.PARTS for trial in study.plan(part)} == {"", *study.AUDITS}
+
+
+def test_a_study_of_other_sizes_is_refused(tmp_path, capsys):
+    (tmp_path / "study.json").write_text('{"images": 120, "epochs": 2}')
+    assert study.main([str(tmp_path), "--images", "120"]) == 2
+    assert "holds a study of {'images': 120, 'epochs': 2}, not of" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["study.json"]
 
 
 @pytest.mark.slow
@@ -65,9 +74,19 @@ def test_a_tiny_study_continues_and_writes_its_tables(tmp_path, monkeypatch):
         audit = {row["measure"]: float(row["value"]) for row in csv.DictReader(file)}
     added = audit["findings"] * audit["precision"]
     assert numbers[1] - numbers[0] == pytest.approx(added, rel=1e-3)
-    dump = predictions.load(tmp_path / "study" / "runs" / base.name / "dump")
+    (run,) = base.runs(tmp_path / "study")
+    dump = predictions.load(run / "dump")
     assert np.array_equal(np.sort(dump.image_ids), np.sort(complete.post_ids("test")))
-    before = sorted((tmp_path / "study" / "runs").iterdir())
-    monkeypatch.setattr(study, "_fit", lambda *arguments: pytest.fail("trained again"))
+    before = sorted((tmp_path / "study" / "runs").rglob("*"))
+    monkeypatch.setattr(study.label_study, "train", lambda *arguments: pytest.fail("trained again"))
     assert study.main(words) == 0
-    assert sorted((tmp_path / "study" / "runs").iterdir()) == before
+    assert sorted((tmp_path / "study" / "runs").rglob("*")) == before
+    # A sweep that has ended stays as it is, and one more seed is one more run.
+    monkeypatch.undo()
+    dataset, model = noisy.folder, run / "model.keras"
+    before = model.read_bytes()
+    study.label_study.train(
+        dataset, run.parent, 2, "--epochs", 2, *base.words.split(), "--steps-per-epoch", 3
+    )
+    assert model.read_bytes() == before
+    assert (run.parent / "seed=1" / "model.keras").is_file()
