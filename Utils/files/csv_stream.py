@@ -5,6 +5,7 @@ import csv
 import io
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from Utils.command.cli import UserError, WorkError
 from Utils.command.text import NO_UTF8
@@ -13,6 +14,7 @@ from Utils.files.atomic import AnyPath
 
 _MOST_CELL = 2**24  # characters; descriptions of posts have some ten thousand
 _FAULT = "cannot be read to its end"
+_STRAY = "a quotation mark in a wrong place"
 _NO_TEXT = "\udcff"  # stands for bytes that are no text; none can be read as it
 codecs.register_error("no_text", lambda error: (_NO_TEXT, error.end))  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -20,6 +22,26 @@ codecs.register_error("no_text", lambda error: (_NO_TEXT, error.end))  # pyright
 def delimiter_of(header: str) -> str:
     """Return what separates the columns that a first line names: a comma, else a tab or a semicolon."""
     return next((mark for mark in ",\t;" if mark in header), ",")
+
+
+def _rows_or_stray(reader: Any) -> Iterator[tuple[int, list[str] | str]]:
+    """Yield ``(line, cells)`` of a strict reader, _STRAY for a line that it refuses; raises csv.Error."""
+    while True:
+        before = reader.line_num
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if "field limit" in str(error):
+                raise
+            if reader.line_num > before + 1:
+                raise csv.Error(
+                    f"lines {before + 1:,} to {reader.line_num:,} are in one pair of quotation marks, of "
+                    f"which one is missing or too many ({error})"
+                ) from error
+            cells = _STRAY
+        yield reader.line_num, cells
 
 
 class CsvStream:
@@ -38,11 +60,17 @@ class CsvStream:
         header = next(self._rows(), None)
         if header is None:
             raise UserError(f"{path} is empty; the first line of a CSV names its columns")
+        if isinstance(header[1], str):
+            raise UserError(f"{path} begins with {header[1]}; the first line of a CSV names its columns")
         self.columns = [name.strip().lower() for name in header[1]]
         csv_tables.require_header(path, self.columns)
 
-    def _rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield ``(line, cells)`` of every row that is not empty; bytes that are no text become _NO_TEXT."""
+    def _rows(self) -> Iterator[tuple[int, list[str] | str]]:
+        """Yield ``(line, cells)`` of every row that is not empty; bytes that are no text become _NO_TEXT.
+
+        Instead of cells comes _STRAY for a line with a quotation mark in a wrong place; where it hides other
+        lines, up to the next mark or the end, the file is not read on.
+        """
         before = csv.field_size_limit(_MOST_CELL)
         try:
             with compressed.opened(self.path, self._error_type) as stream:
@@ -51,10 +79,11 @@ class CsvStream:
                 text = io.TextIOWrapper(stream, encoding, errors="no_text", newline="")
                 lines = self._lines(text)
                 first = next(lines, "")
-                reader = csv.reader(itertools.chain([first], lines), delimiter=delimiter_of(first))
-                for cells in damage.iterate(reader, self.path, _FAULT, self._error_type):
-                    if cells:
-                        yield reader.line_num, cells
+                reader = csv.reader(
+                    itertools.chain([first], lines), delimiter=delimiter_of(first), strict=True
+                )
+                rows = damage.iterate(_rows_or_stray(reader), self.path, _FAULT, self._error_type)
+                yield from ((line, cells) for line, cells in rows if cells)
         finally:
             csv.field_size_limit(before)
 
@@ -68,15 +97,18 @@ class CsvStream:
     def rows(self, columns: Sequence[str]) -> Iterator[tuple[int, list[str] | str]]:
         """Yield ``(line, cells of these columns)``, with the reason for a row that cannot be read.
 
-        That is one of more or fewer cells than columns, or with bytes that are no UTF-8 in these cells: they
-        would be names that nothing has. The line is the row's last. Columns that the file lacks give empty
-        cells.
+        That is one of more or fewer cells than columns, with a quotation mark in a wrong place, or with bytes
+        that are no UTF-8 in these cells: they would be names that nothing has. The line is the row's last.
+        Columns that the file lacks give empty cells.
         """
         places = [self.columns.index(name) if name in self.columns else -1 for name in columns]
         size = len(self.columns)
         rows = self._rows()
         next(rows)
         for line, cells in rows:
+            if isinstance(cells, str):
+                yield line, cells
+                continue
             if len(cells) != size:
                 yield line, "another number of cells than the first line"
                 continue

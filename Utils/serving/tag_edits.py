@@ -167,7 +167,7 @@ def _pairs(path: pathlib.Path) -> list[tuple[str, str]] | None:
         return None
     with damage.named(path, "is no CSV"):
         text = io.StringIO(text_files.decoded(path.read_bytes()), newline="")
-        rows = [[cell.strip() for cell in row] for row in csv.reader(text) if row]
+        rows = [[cell.strip() for cell in row] for row in csv.reader(text, strict=True) if row]
     if not rows:
         return None
     for number, row in enumerate(rows, 1):

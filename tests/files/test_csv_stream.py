@@ -68,6 +68,30 @@ def test_a_quote_without_end_and_a_cut_file_are_named(tmp_path, monkeypatch):
         rows(tmp_path / "b.gz", "id")
 
 
+def test_a_quotation_mark_hides_no_rows(tmp_path):
+    """One too many takes all lines up to the next into one cell, whose lines would be read as tags."""
+    lines = [f"{number},x" for number in range(2, 30)]
+    for place, text, hidden in (
+        (3, '4,"x', "lines 5 to 29 are in one pair of quotation marks, of which one is missing"),
+        (27, '29,"x', None),
+        (5, '6,"x" y', None),
+    ):
+        changed = [*lines[:place], text, *lines[place + 1 :]]
+        (tmp_path / "a.csv").write_text("\n".join(["id,name", *changed]) + "\n")
+        if hidden:
+            with pytest.raises(WorkError, match=f"a.csv cannot be read to its end: {hidden}"):
+                rows(tmp_path / "a.csv", "id", "name")
+            continue
+        found = rows(tmp_path / "a.csv", "id", "name")
+        assert len(found) == 28 and found[place] == (place + 2, "a quotation mark in a wrong place")
+    (tmp_path / "a.csv").write_text("\n".join(["id,name", '2,"x', "3,y", '4,"z', "5,x"]) + "\n")
+    with pytest.raises(WorkError, match="lines 2 to 4 are in one pair of quotation marks"):
+        rows(tmp_path / "a.csv", "id", "name")
+    (tmp_path / "a.csv").write_text('id,"name" x\n1,x\n')
+    with pytest.raises(UserError, match="a.csv begins with a quotation mark in a wrong place"):
+        CsvStream(tmp_path / "a.csv")
+
+
 def test_a_column_that_is_there_twice_is_named(tmp_path):
     (tmp_path / "a.csv").write_text("id,tags,tags\n1,a,b\n")
     with pytest.raises(UserError, match="a.csv names the column tags more than once"):
