@@ -124,7 +124,7 @@ def open_source(options: argparse.Namespace) -> Source:
     """Return the source that the flags name, or that lies at PATH."""
     kind, path = options.source, options.origin
     if kind is None:
-        detected = sources.detect(path)
+        detected = sources.detect(path, options.images is not None)
         kind, path = detected.kind, detected.path
         print(f"{options.origin}: {detected}", file=sys.stderr)
     if kind not in sources.FINDS_PICTURES and options.images is not None:

@@ -243,7 +243,7 @@ def detect(options: argparse.Namespace) -> Detected:
             "it. --from takes what it was selected from: pictures with texts, or posts"
         )
     try:
-        detected = sources.detect(options.origin)
+        detected = sources.detect(options.origin, options.images is not None)
         if detected.kind not in sources.FINDS_PICTURES:
             require_no_text_options(options, f"{options.origin}: {detected}")
         return detected

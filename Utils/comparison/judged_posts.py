@@ -111,7 +111,7 @@ def of_source(path: Any, place: Place) -> tuple[JudgedPosts, list[str]]:
 
     Raises UserError where the path is no source of posts, or none of its posts has a picture there.
     """
-    detected = sources.detect(path)
+    detected = sources.detect(path, pictures_apart=True)
     source = sources.read(detected.kind, detected.path, place)
     tags = danbooru_fields.numbered(source.tags)
     row_of = dict(zip(source.tags["tag_id"].tolist(), range(len(tags)), strict=True))

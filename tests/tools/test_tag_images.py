@@ -16,6 +16,7 @@ from helpers import small_releases
 from helpers.broken_images import spoil
 from helpers.tagged_pictures import BLUE, EXPECTED, GREEN, RED, paint, sidecars_in, tag
 
+from tools import select_tags
 from Utils.images import codec, image_folder
 from Utils.serving import onnx_tagger
 from Utils.tags import sidecars
@@ -39,6 +40,16 @@ def test_captions_are_written_beside_the_images(release, pictures, capsys):
     assert "9 tags at 8 px; thresholds: 0.35, characters 0.85" in shown.err
     assert "4 pictures tagged, 0 left as they were, 0 set aside" in shown.err
     assert shown.err.splitlines()[-1].startswith(f"next: python tools/select_tags.py --from {pictures} -o ")
+
+
+def test_the_next_command_after_sidecars_in_a_folder_of_their_own(release, tmp_path, capsys):
+    for number, color in enumerate([BLUE, GREEN, RED] * 4):
+        paint(tmp_path / "in" / f"{number}.png", color)
+    assert tag(release, tmp_path / "in", "-o", tmp_path / "texts") == 0
+    line = capsys.readouterr().err.splitlines()[-1].removeprefix("next: python tools/select_tags.py ")
+    words = [str(tmp_path / "data") if word == "DATASET" else word for word in line.split("   ")[0].split()]
+    assert select_tags.main(words) == 0
+    assert "texts: read as sidecars: 12 texts such as 0.txt" in capsys.readouterr().err
 
 
 def test_sidecars_of_hydrus_have_namespaces(release, pictures):

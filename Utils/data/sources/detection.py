@@ -52,15 +52,20 @@ class Detected:
         return f"read as {self.kind}: {self.reason}"
 
 
-def detect(path: AnyPath) -> Detected:
+def detect(path: AnyPath, pictures_apart: bool = False) -> Detected:
     """Return the kind of source at a path.
+
+    Args:
+        path: a file or a folder.
+        pictures_apart: whether pictures lie in a place of their own, so that a folder of nothing but texts
+            may be their sidecars.
 
     Raises UserError where nothing is there, or nothing that a source looks like: it says what was looked for
     and what was found.
     """
     path = to_path(path)
     if path.is_dir():
-        return _of_folder(path)
+        return _of_folder(path, pictures_apart)
     if not path.exists():
         similar = "" if is_remote(path) else suggest_beside(pathlib.Path(path))
         expected = "a folder of pictures, a database or a file of posts is expected"
@@ -176,9 +181,9 @@ class _Folder:
         return [name for name in self.names if name.lower().endswith(ends)]
 
 
-def _of_folder(path: pathlib.Path) -> Detected:
+def _of_folder(path: pathlib.Path, pictures_apart: bool) -> Detected:
     folder = _Folder(path, list(itertools.islice(_file_names(path), _MOST_FILES)))
-    for look in _LOOKS:
+    for look in (*_LOOKS, *([_texts] if pictures_apart else [])):
         detected = look(folder)
         if detected is not None:
             return _with_unread_texts(detected, folder)
@@ -336,6 +341,14 @@ def _sidecars(folder: _Folder) -> Detected | None:
         str(folder.path),
         f"{counted(len(beside), 'picture has', 'pictures have')} a text such as {beside[0]}",
     )
+
+
+def _texts(folder: _Folder) -> Detected | None:
+    """Look for texts of pictures that lie elsewhere, as ``tag_images -o FOLDER`` writes them."""
+    texts = [name for name in folder.names if name.lower().endswith(sidecar_folders.SUFFIXES)]
+    if not texts or folder.pictures:
+        return None
+    return Detected("sidecars", str(folder.path), f"{counted(len(texts), 'text')} such as {texts[0]}")
 
 
 def _stem(name: str) -> str:

@@ -57,15 +57,15 @@ def find_files(path: pathlib.Path) -> tuple[list[pathlib.Path], list[pathlib.Pat
     if dates:
         newest = [file for file, date in dates.items() if date == max(dates.values())]
         return newest, [file for file in dates if file not in newest]
-    posts = [file for file in files if _is_of_posts(file)]
+    posts = [file for file in files if file == path or _is_of_posts(file)]  # one named alone tells its fault
     if not posts:
         raise UserError(f"none of {len(files)} tables in {path} has an id or a file's name, and tags")
-    return posts, []
+    return posts, [file for file in files if file not in posts]
 
 
 def _is_of_posts(file: pathlib.Path) -> bool:
     try:
         columns = CsvStream(file).columns
-    except UserError:  # it is empty
+    except UserError:  # it is empty, or has a column twice
         return False
     return danbooru_post.is_post(dict.fromkeys(columns))

@@ -283,8 +283,8 @@ class _Reader:
             fields = ", ".join(danbooru_post.USUAL_TAG_FIELDS)
             where = f". Tags in JSON are looked for as {fields}"
             raise UserError(
-                f"none of {self._pictures.count} pictures in {self._path} has a sidecar that can be read: "
-                f"{'; '.join(map(image_folder.printable, unreadable[:_MAX_LISTED]))}"
+                f"none of {self._pictures.count} pictures in {self._place.path} has a sidecar that can be "
+                f"read: {'; '.join(map(image_folder.printable, unreadable[:_MAX_LISTED]))}"
                 f"{where if unreadable[0].endswith(danbooru_post.NO_TAGS) else ''}"
             )
         endings = " ".join(self._suffixes)

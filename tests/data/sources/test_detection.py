@@ -97,6 +97,18 @@ def test_json_without_posts_hides_no_captions_and_is_named_where_nothing_else_is
     )
 
 
+def test_texts_of_pictures_in_another_place_are_sidecars(tmp_path):
+    (tmp_path / "texts" / "a").mkdir(parents=True)
+    (tmp_path / "texts" / "a" / "1.txt").write_text("1girl")
+    with pytest.raises(UserError, match="no source of posts"):
+        sources.detect(tmp_path / "texts")
+    detected = sources.detect(tmp_path / "texts", pictures_apart=True)
+    assert (detected.kind, detected.reason) == ("sidecars", "1 text such as a/1.txt")
+    (tmp_path / "texts" / "2.jpg").write_bytes(b"x")  # whose text is missing
+    with pytest.raises(UserError, match=r"1 text has the name of no picture, such as a/1\.txt"):
+        sources.detect(tmp_path / "texts", pictures_apart=True)
+
+
 def test_a_database_and_tables_in_a_folder_go_before_its_pictures(tmp_path):
     folder(tmp_path, **{"1_jpg": "", "1_txt": "solo"})
     pq.write_table(pa.table({"other": [1]}), tmp_path / "index.parquet")

@@ -56,6 +56,14 @@ def test_tables_without_posts_are_named(tmp_path):
         read_e621(tmp_path)
 
 
+def test_a_table_that_is_passed_by_is_named(tmp_path):
+    (tmp_path / "a.csv").write_text("id,tags\n1,hat\n")
+    (tmp_path / "b.csv").write_text("id,tags,tags\n2,hat,x\n")
+    assert "1 file passed by, of older exports or no posts: b.csv" in read_e621(tmp_path).notes
+    with pytest.raises(UserError, match=r"b\.csv names the column tags more than once"):
+        read_e621(tmp_path / "b.csv")
+
+
 def test_parents_are_read(tmp_path):
     (tmp_path / "posts.csv").write_text(ROWS)
     assert parents.read_parents("e621", tmp_path) == {2: 1}
