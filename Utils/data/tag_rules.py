@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from Utils.command.text import counted, join_names
 from Utils.data import danbooru_fields
 from Utils.data.sources.stream import PostBlock, Source, sort_each_row
 from Utils.data.tag_exports import TagExports, TagRules
@@ -67,7 +68,10 @@ def _numbered(source: Source) -> Source:
 def _tags_after(
     frame: pd.DataFrame, resolved: list[str], expanded: list[list[str]], rules: TagRules
 ) -> pd.DataFrame:
-    """Return the tags that exist after aliases and implications, each once."""
+    """Return the tags that exist after aliases and implications, each once.
+
+    Says on stderr which tags keep an id made from their name, as the exported one is another tag's.
+    """
     rows: dict[str, list[int]] = {}  # name -> [id, category, count]
     # A tag comes before its aliases, so that id and category are its own, if the source has it.
     for name, _, tag_id, category, count in sorted(
@@ -83,13 +87,19 @@ def _tags_after(
             row = rows.setdefault(name, [name_id(name), category, 0])
             if name not in in_source:  # without a count min_tag_count would drop what all its posts have
                 row[2] = max(row[2], count)
-    taken = {row[0] for row in rows.values()}
+    owners, refused = {row[0]: name for name, row in rows.items()}, []
     for name, row in rows.items():
         exported_id, row[1] = rules.tags.get(name, (None, row[1]))
-        is_made_up = row[0] == name_id(name)  # an id of the source itself stays
-        if exported_id is not None and is_made_up and exported_id not in taken:
+        if exported_id is None or row[0] != name_id(name):  # an id of the source itself stays
+            continue
+        owner = owners.setdefault(exported_id, name)
+        if owner == name:
             row[0] = exported_id
-            taken.add(exported_id)
+        else:
+            refused.append(f"{name!r} ({exported_id}, the id of {owner!r})")
+    if refused:
+        print(f"warning: {counted(len(refused), 'tag')} of the export of tags with the id of another tag, "
+              f"which get ids made from their names: {join_names(refused)}", file=sys.stderr)  # fmt: skip
     table = pd.DataFrame({"name": list(rows)}).astype({"name": "str"})
     for place, column in enumerate(("tag_id", "category", "count")):
         table[column] = np.array([row[place] for row in rows.values()], np.int64)

@@ -93,6 +93,20 @@ def test_tag_ids_of_an_export_replace_ids_made_from_names():
     assert changed.tags.set_index("name")["category"].to_dict() == {"a": 3, "b": 4}
 
 
+def test_an_exported_id_of_another_tag_is_said(capsys):
+    names = ["a", "b", "c", "d"]
+    booru = source(names, {1: names})
+    frame = booru.tags.assign(tag_id=[*map(name_id, "abc"), 40]).sort_values("tag_id", ignore_index=True)
+    rules = TagRules(tags={"a": (5, 0), "b": (5, 0), "c": (40, 0)})
+    changed, _, _ = tag_rules.apply(type(booru)(**{**vars(booru), "tags": frame}), rules)
+    ids = changed.tags.set_index("name")["tag_id"].to_dict()
+    assert ids == {"b": 5, "a": name_id("a"), "c": name_id("c"), "d": 40}
+    error = capsys.readouterr().err
+    assert "warning: 2 tags of the export of tags with the id of another tag, which get ids made" in error
+    assert "'c' (40, the id of 'd')" in error
+    assert "'a' (5, the id of 'b')" in error
+
+
 def test_implications_in_a_circle_end():
     rules = TagRules(implications={"dress": ["clothes"], "clothes": ["dress"]})
     changed, _, _ = tag_rules.apply(source(), rules)
