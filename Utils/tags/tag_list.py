@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError, suggest
-from Utils.command.text import composed, join_names
+from Utils.command.text import composed, counted, join_names
 from Utils.files import csv_tables, damage, text_files
 from Utils.files.atomic import AnyPath, read_json, require_file, to_path, write_json
 
@@ -136,18 +136,36 @@ def read(path: AnyPath, other_names: bool = False) -> pd.DataFrame:
 def read_category_names(path: AnyPath) -> dict[int, str]:
     """Return ``{code: name}`` of the categories.json beside a list; nothing without one.
 
-    The form is that of `category_sizes`, or ``{code: name}``, as others have it.
+    The form is that of `category_sizes`, with ``id`` for ``category``, too, or ``{code: name}``, as others
+    have it. Says on stderr how many entries name no category; those of DeepDanbooru, which say where in its
+    own list categories start, are no such ones.
     """
     path = to_path(path).with_name(CATEGORIES_FILE)
-    content = read_json(path) if path.is_file() else None
-    rows = [row for row in content if isinstance(row, dict)] if isinstance(content, list) else []
-    pairs = [(row.get("category"), row.get("name")) for row in rows]
-    pairs += content.items() if isinstance(content, dict) else []
-    return {
-        code: name.strip().lower()
-        for code, name in ((_code(written), name) for written, name in pairs)
-        if code >= 0 and isinstance(name, str) and name.strip()
-    }
+    content = read_json(path) if path.is_file() else []
+    entries = content if isinstance(content, list) else [content]
+    pairs = [*map(_code_and_name, content.items() if isinstance(content, dict) else entries)]
+    unread = sum(code < 0 for code, _ in pairs)
+    if unread:
+        print(
+            f"warning: {path}: {unread} of {counted(len(pairs), 'entry', 'entries')} not read, which name no "
+            'category; the form is [{"category": 5, "name": "species"}, ...] or {"5": "species", ...}',
+            file=sys.stderr,
+        )
+    return {code: name for code, name in pairs if code >= 0 and name}
+
+
+def _code_and_name(entry: Any) -> tuple[int, str]:
+    """Return the code and the name of a category in an entry of categories.json; code -1 where there is none.
+
+    The name is empty in an entry of DeepDanbooru's.
+    """
+    if isinstance(entry, dict):
+        if "start_index" in entry:
+            return 0, ""
+        entry = entry.get("category", entry.get("id")), entry.get("name")
+    code, name = entry if isinstance(entry, tuple) else (-1, "")
+    is_named = isinstance(name, str) and name.strip()
+    return (_code(code), name.strip().lower()) if is_named else (-1, "")
 
 
 def _code(written: Any) -> int:

@@ -187,22 +187,40 @@ def test_categories_json_names_the_categories_of_the_list_beside_it(tmp_path):
     assert tag_list.category_code("meta", tag_list.category_names(again)) == 7
 
 
-def test_lists_of_others_spell_columns_and_categories_in_their_way(tmp_path):
+def test_lists_of_others_spell_columns_and_categories_in_their_way(tmp_path, capsys):
     (tmp_path / "x.csv").write_text("ID,Tag,Type,Post_Count\n11,a,0,3\n12,b,8,2\n")
-    for content in ('{"8": "Lore"}', '[{"category": "8", "name": "lore"}]'):
+    rows = (
+        '[{"category": "8", "name": "lore"}]',
+        '[{"id": 8, "name": "Lore"}, {"name": "x", "start_index": 3}]',
+    )
+    for content in ('{"8": "Lore"}', *rows):
         (tmp_path / "categories.json").write_text(content)
         frame = tag_list.read(tmp_path / "x.csv", other_names=True)
         assert frame[[*tag_list.COLUMNS]].to_numpy().tolist() == [[11, "a", 0, 3], [12, "b", 8, 2]]
         assert tag_list.category_names(frame) == {8: "lore"}
+    assert capsys.readouterr().err == ""
     with pytest.raises(UserError, match="lacks the column tag_id"):
         tag_list.read(tmp_path / "x.csv")
 
 
-def test_a_categories_json_of_another_form_names_nothing(tmp_path):
+def test_what_a_categories_json_of_another_form_has_is_said(tmp_path, capsys):
     (tmp_path / "x.csv").write_text("tag_id,name,category,count\n1,a,0,3\n")
-    for content in ("{}", "[1]", '[{"category": "a", "name": 3}]', '{"lore": 8, "a": "b", "-1": "c"}'):
+    for content, unread in (
+        ("{}", ""),
+        ("[]", ""),
+        ("[1, [8]]", "2 of 2 entries"),
+        ('[{"category": "a", "name": 3}, {"category": 0, "name": "general"}]', "1 of 2 entries"),
+        ('{"lore": 8, "a": "b", "-1": "c"}', "3 of 3 entries"),
+        ("7", "1 of 1 entry"),
+    ):
         (tmp_path / "categories.json").write_text(content)
         assert tag_list.category_names(tag_list.read(tmp_path / "x.csv")) == {}
+        error = capsys.readouterr().err
+        assert (
+            f"categories.json: {unread} not read, which name no category; the form" in error
+            if unread
+            else not error
+        )
 
 
 @pytest.mark.reliability("A tag list of other rows beside a model", "refused by the hash in its description")
