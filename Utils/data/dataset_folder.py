@@ -14,7 +14,7 @@ from Utils.command.cli import UserError, found, suggest
 from Utils.command.text import join_names
 from Utils.data.definition import SPLITS
 from Utils.files import arrays, csv_tables, parquet_files, shapes, tfrecord
-from Utils.files.atomic import AnyPath, is_remote, read_json, require_file, to_path
+from Utils.files.atomic import AnyPath, is_remote, read_json, to_path
 from Utils.files.output_folders import FolderKind
 from Utils.images import codec
 from Utils.tags import tag_list
@@ -102,7 +102,8 @@ class Dataset:
             file = to_path(path)
             if is_remote(file):
                 return
-            size = require_file(file, f"a shard of {split}").stat().st_size
+            tfrecord.require_here(file)
+            size = file.stat().st_size
             if entry.get("bytes") not in (None, size):
                 raise UserError(
                     f"{path} has {size} bytes, dataset.json says {entry['bytes']}: it was cut off or "

@@ -2,14 +2,14 @@
 
 import collections
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from Utils.command.cli import UserError, progress
 from Utils.command.text import counted, join_names
-from Utils.data import default_definition, picture_contents, selection, share_splits
+from Utils.data import danbooru_fields, default_definition, picture_contents, selection, share_splits
 from Utils.data.definition import Definition
 from Utils.data.selection import SelectedPosts, Step
 from Utils.data.sources import stream
@@ -20,6 +20,14 @@ from Utils.tags import tag_list
 
 _SAMPLE = 200  # pictures whose size the default definition looks at
 TINY = 32  # pixels of the longer side
+
+_DECIDED_BY = {  # by how a rule for posts begins
+    "rating": "ratings of a definition decides that",
+    "status": "exclude_status of a definition decides that",
+    "id in no split": "splits of a definition decides that",
+    "fewer than": "min_tags_per_image of a definition decides that, by the tags that its categories, "
+    "min_tag_count, include_tags and exclude_tags leave",
+}
 
 Rejection = tuple[int, str, str]  # post id, path, reason
 
@@ -268,11 +276,21 @@ def _no_posts(
     examples = "; ".join(f"{path}: {reason}" for _, path, reason in sorted(rejected)[:3])
     if not post_filter.num_posts:
         return f"no post is left: the source has none{'; ' * bool(examples)}{examples}"
-    advice = ""
-    if post_filter.num_posts == len(post_filter.untagged):
-        advice = f". {_without_tags(source.tags)}"
-    listed = f"{'; ' * bool(examples)}{examples}"
-    return f"no post is left of {steps[0]['before']}; left out by {_left_out(steps)}{listed}{advice}"
+    is_untagged = post_filter.num_posts == len(post_filter.untagged)
+    advice = _without_tags(source.tags) if is_untagged else _decided_by(steps, post_filter.ratings)
+    listed = f"{'; ' * bool(examples)}{examples}{'. ' * bool(advice)}{advice}"
+    return f"no post is left of {steps[0]['before']}; left out by {_left_out(steps)}{listed}"
+
+
+def _decided_by(steps: Sequence[Step], ratings: Mapping[str, int]) -> str:
+    """Return which field of a definition decides the rule that left out most posts; "" where none does."""
+    rule = max(steps, key=lambda step: step["before"] - step["after"])["rule"]
+    field = next((text for start, text in _DECIDED_BY.items() if rule.startswith(start)), "")
+    if rule.startswith("rating"):
+        names = {"": "none", danbooru_fields.SAFE: "safe"}
+        counts = [f"{names.get(letter, letter)} {number:,}" for letter, number in sorted(ratings.items())]
+        field += f"; the posts have {join_names(counts, None)}"
+    return field
 
 
 def _left_out(steps: Sequence[Step]) -> str:

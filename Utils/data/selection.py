@@ -124,6 +124,7 @@ class PostFilter:
         excluded: ``{reason: posts}`` in the order of the rules.
         missing: arrays of the ids of posts whose file is missing.
         untagged: ``(post id, path)`` of posts with too few tags, of sources that know the paths.
+        ratings: ``{letter: posts}``, of those seen so far; "" for none.
         num_posts: posts seen so far.
     """
 
@@ -137,7 +138,7 @@ class PostFilter:
         self._definition, self._tag_ids, self._find = definition, tag_ids, find
         self._keep_unrated = keep_unrated
         self._split_rule = split_rule(definition)
-        self._ratings: set[str] = set()
+        self.ratings: collections.Counter[str] = collections.Counter()
         self._row_dtype = np.min_scalar_type(max(len(tag_ids), 1))
         self.excluded: collections.Counter[str] = collections.Counter()
         self.missing: list[np.ndarray] = []
@@ -148,7 +149,8 @@ class PostFilter:
         """Return the posts of one block that pass."""
         passed = np.ones(len(block.ids), bool)
         self.num_posts += len(passed)
-        self._ratings.update(chr(code) for code in np.unique(block.ratings).tolist() if code > 0)
+        for code, number in zip(*np.unique(block.ratings, return_counts=True), strict=True):
+            self.ratings[chr(code) if code > 0 else ""] += int(number)
         splits = self._split_rule(block.ids)
         for reason, mask in _post_rules(block, self._definition, self._keep_unrated, splits):
             self._apply(reason, passed, mask)
@@ -172,7 +174,7 @@ class PostFilter:
         """Raise UserError where the ratings of the posts seen so far cannot say which of them to keep."""
         kept = self._definition.ratings
         if ("g" in kept) != ("s" in kept):
-            require_one_alphabet(self._ratings, self._definition.ratings_map)
+            require_one_alphabet(set(self.ratings) - {""}, self._definition.ratings_map)
 
     def _apply(self, reason: str, passed: np.ndarray, mask: np.ndarray) -> None:
         """Narrow ``passed`` in place; a post counts for the first rule that excludes it."""

@@ -14,6 +14,7 @@ import hashlib
 import io
 import itertools
 import os
+import pathlib
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
@@ -145,9 +146,16 @@ def _places(file: IO[bytes], path: atomic.AnyPath) -> Iterator[tuple[int, int]]:
         start = end
 
 
+def require_here(path: pathlib.Path) -> None:
+    """Raise UserError, which says what to do, where there is no shard at a local path."""
+    if not path.exists():
+        raise UserError(f"no shard of records is at {path}; restore it, or write the records again")
+
+
 def _opened(path: atomic.AnyPath) -> IO[bytes]:
     path = atomic.to_path(path)
     if not atomic.is_remote(path):
+        require_here(path)
         atomic.require_no_device(path)  # to open a pipe would wait for who writes into it
         return path.open("rb", buffering=0)  # a buffer would read 8 KB to get each length of 8 bytes
     file = path.open("rb")

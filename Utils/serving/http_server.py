@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -120,6 +120,7 @@ def protect(
     Errors are JSON, ``{"error": text}``. Every reply has HEADERS, except those that the app sets itself.
     """
     app.config["MAX_CONTENT_LENGTH"] = limits.max_bytes
+    app.config["MAX_FORM_MEMORY_SIZE"] = limits.max_bytes  # else a file without a name would be a 413
     allowed = frozenset({"localhost", *(name.lower() for name in host_names)})
 
     @app.before_request
@@ -146,6 +147,14 @@ def protect(
         return jsonify(error=error.description), error.code or 500, headers
 
     return app
+
+
+def files_that_came(files: Sequence[object]) -> str:
+    """Return how many files the form of this request brought, and what came where it is none."""
+    others, fields = ", ".join(request.files), ", ".join(request.form)
+    why = f", and files named {others}" if others else ""
+    why += f", and fields without a filename: {fields}; curl -F file=@1.png sends a file" if fields else ""
+    return f"{len(files)} came{why if not files else ''}"
 
 
 def json_body() -> Any:

@@ -75,8 +75,8 @@ def _evaluate(service: "TaggingService") -> flask.Response:
     if values.get("format", "json") != "json":
         raise RefusedError(400, f"format=json is known only; got {values['format']}")
     if not files or len(files) > service.limits.max_images:
-        most = service.limits.max_images
-        raise RefusedError(400, f"a form with 1 to {most} files named file is needed; {len(files)} came")
+        most, came = service.limits.max_images, http_server.files_that_came(files)
+        raise RefusedError(400, f"a form with 1 to {most} files named file is needed; {came}")
     threshold = _threshold(values.get("threshold", _EVALUATE_THRESHOLD))
     try:
         limit = int(values.get("limit", _EVALUATE_LIMIT))

@@ -361,7 +361,7 @@ def _image_bytes(request: flask.Request) -> bytes:
     if content_type == "multipart/form-data":
         files = [file for _, file in request.files.items(multi=True)]
         if len(files) != 1:
-            raise RefusedError(400, f"a form with one file is needed; {len(files)} came")
+            raise RefusedError(400, f"a form with one file is needed; {http_server.files_that_came(files)}")
         if request.form:  # an option there would have no effect
             names = ", ".join(request.form)
             raise RefusedError(400, f"the form has {names}; options stand in the address: /tag?threshold=0.5")

@@ -72,6 +72,12 @@ def test_a_cut_record_is_an_error_that_names_it(tmp_path, cut):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on Windows")
+def test_a_shard_that_is_not_there_says_what_to_do(tmp_path):
+    for read in (tfrecord.read_index, tfrecord.count_records, lambda path: next(tfrecord.read_records(path))):
+        with pytest.raises(UserError, match=r"no shard of records is at .*a\.tfrecord; restore it, or write"):
+            read(tmp_path / "a.tfrecord")
+
+
 def test_a_pipe_is_no_shard_and_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "x")
     with pytest.raises(UserError, match="x is a pipe"):

@@ -76,6 +76,8 @@ def test_autotaggers_client(client):
                  {"file": (io.BytesIO(BLUE), "b.png"), "limit": "few"},
                  {"file": (io.BytesIO(BLUE), "b.png"), "limit": "-1"}):  # fmt: skip
         assert client.post("/evaluate", data=data, headers=HOST).status_code == 400
+    reply = client.post("/evaluate", data={"image": (io.BytesIO(BLUE), "b.png")}, headers=HOST)
+    assert "needed; 0 came, and files named image" in reply.json["error"]
     files = {"file": [(io.BytesIO(BLUE), "b.png"), (io.BytesIO(b"none"), "bad.png")]}
     assert "bad.png: this cannot" in client.post("/evaluate", data=files, headers=HOST).json["error"]
 

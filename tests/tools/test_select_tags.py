@@ -217,8 +217,15 @@ def test_no_image_says_what_was_looked_for_and_what_is_there(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"ratings": ["e"]}, "no post is left of 20; left out by rating not e: 20"),
-        ({"min_tags_per_image": 99}, "fewer than 99 tags: 20"),
+        (
+            {"ratings": ["e"]},
+            "no post is left of 20; left out by rating not e: 20. ratings of a definition decides "
+            "that; the posts have g 10, s 10",
+        ),
+        (
+            {"min_tags_per_image": 99},
+            "fewer than 99 tags: 20. min_tags_per_image of a definition decides that",
+        ),
         ({"min_tag_count": 9999}, "no post is left"),
         ({"min_tag_images": 999}, "no tag is left: min_tag_images = 999 passes none of"),
         ({"categories": ["meta"], "min_tags_per_image": 0}, "categories = ('meta',) passes none of 12 tags"),
