@@ -68,6 +68,8 @@ line, with spaces or underscores, `\\(` for `(`. A list of names in JSON has the
   sentence: it is counted and is no tag.
 - **Prompts.** Of what programs for generating pictures save as captions, `(smile:1.2)` is the tag `smile`;
   `<lora:x:1>` and `BREAK` are none, nor are a negative prompt and the settings, which count as sentences.
+  Other brackets, as of `((smile))` or `{{smile|grin}}`, stay in the names; the output says how many tags have
+  such.
 - **Categories.** A prefix names the category: {namespaces}. `rating:` gives the rating.
 
 ## Ratings and status

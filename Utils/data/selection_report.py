@@ -14,13 +14,11 @@ from Utils.data.dataset_selection import Selection
 from Utils.data.dataset_writer import ImagesOfTags
 from Utils.data.default_definition import QUALITY_WORDS
 from Utils.data.selection import Step
-from Utils.tags import tag_list
+from Utils.tags import captions, tag_list
 
 SHOWN = 10  # of the most and of the least frequent tags
 _WIDTH = 44
-_PROMPT = re.compile(
-    r"\(.*:[\d.]+\)|<.+:.+>|\{+[^{}]+\}+|\[+[^\[\]]+\]+"
-)  # (hat:1.2), <lora:x:1>, {{hat}}, [hat]
+_PROMPT = re.compile(r"\(.*:[\d.]+\)|<.+:.+>")  # (hat:1.2), <lora:x:1>
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,13 +199,14 @@ def _odd_names(names: Sequence[str]) -> list[str]:
     for name in names:
         by_letters.setdefault(name.casefold(), []).append(name)
     pairs = ["/".join(spellings) for spellings in by_letters.values() if len(spellings) > 1]
-    prompts = [name for name in names if _PROMPT.fullmatch(name)]
+    prompts = [name for name in names if _PROMPT.fullmatch(name) or captions.has_prompt_brackets(name)]
     sentences = []
     if pairs:
         sentences.append(f"tags that differ in capitals only, each a tag of its own: {join_names(pairs, 5)}")
     if prompts:
+        what = counted(len(prompts), "name looks like a prompt, no tag", "names look like prompts, not tags")
         sentences.append(
-            f"names that look like prompts, not tags: {join_names(prompts, 5)}; mend the captions, or name "
-            "them in exclude_tags"
+            f"{what}: {join_names(prompts, 5)}; mend the captions, or name them in exclude_tags of a "
+            "definition"
         )
     return sentences

@@ -11,6 +11,7 @@ spaces or underscores. ``1girl solo`` may be one or two; `SeparatorCounts` of al
 
 import collections
 import dataclasses
+import itertools
 import re
 from collections.abc import Collection
 
@@ -33,6 +34,7 @@ _SETTINGS = re.compile(r"^[ \t]*(?:Negative prompt:|Steps: [0-9]+,)", re.MULTILI
 _WEIGHTED = re.compile(r"\(+([^()]*(?:\([^()]*\)[^()]*)*):[0-9]+(?:\.[0-9]+)?\)+")  # (tag:1.2)
 _WEIGHTED_END = re.compile(r"([^()]+):[0-9]+(?:\.[0-9]+)?\)+")  # of several tags: (a, b:1.2)
 _WEIGHTED_START = re.compile(r"\(+(\w[^()]*)")
+_WORD = re.compile(r"[^\W\d_]{2}")
 _FEW_COMMAS = 1 / 3  # below this share of lines with commas, commas are parts of names
 _MANY_COMPOUNDS = 1 / 3  # from this share of words with underscores on, blanks separate tags
 _FEW_CAPTIONS = 1 / 20  # of a set may have commas where blanks separate the tags of the others
@@ -120,6 +122,18 @@ def tag_name(text: str) -> str:
             text = match[1]
     name = "_".join(text.split()).replace("\\(", "(").replace("\\)", ")")
     return composed(name)
+
+
+def has_prompt_brackets(name: str) -> bool:
+    """Whether a tag has brackets as in a prompt: braces, or such as enclose it or do not close.
+
+    ``((smile))``, ``[smile]``, ``{smile|grin}`` and ``hat))`` have, ``saber_(fate)``, ``(o)_(o)`` and ``:)``
+    have not: no two letters stand together there, or the brackets are a part of the name.
+    """
+    depths = list(itertools.accumulate((letter in "([") - (letter in ")]") for letter in name))
+    encloses = name[:1] in ("(", "[") and 0 not in depths[:-1]
+    is_odd = encloses or "{" in name or "}" in name or min(depths, default=0) < 0 or depths[-1:] > [0]
+    return is_odd and bool(_WORD.search(name))
 
 
 def parse(text: str, namespaces: Collection[str] = (), splitting: Splitting = TOLD) -> Caption:

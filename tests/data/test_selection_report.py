@@ -72,4 +72,7 @@ def test_names_that_are_perhaps_mistakes_are_told(tmp_path):
     assert {"Solo", "solo"} == set(text.split("of its own: ")[1].splitlines()[0].split("/"))
     assert "not tags: " not in text, "captions are read without the words of prompts"
     (sentence,) = selection_report._odd_names(["(hat:1.2)", "<lora:x:1>", ":<", "saber_(fate)"])
-    assert "not tags: (hat:1.2), <lora:x:1>;" in sentence
+    assert sentence.startswith("2 names look like prompts, not tags: (hat:1.2), <lora:x:1>;")
+    names = ["((smile))", "{a_b|cd}", "[hat]", "(o)_(o)", "hat)", "[[ ]]"]
+    (sentence,) = selection_report._odd_names(names)
+    assert sentence.startswith("4 names look like prompts, not tags: ((smile)), {a_b|cd}, [hat], hat);")

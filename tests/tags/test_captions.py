@@ -53,6 +53,22 @@ def test_a_name_is_spelled_as_boorus_do():
     assert captions.tag_name("poke\u0301mon") == "pok\u00e9mon"  # as macOS writes it
 
 
+def test_brackets_of_prompts_are_told_from_those_of_names():
+    for name in (
+        "((smile))",
+        "[smile]",
+        "{smile}",
+        "{a|b_c}d|ef}",
+        "(saber_(fate))",
+        "hat))",
+        "[long_hair",
+        "a}_bc",
+    ):
+        assert captions.has_prompt_brackets(name), name
+    for name in ("saber_(fate)", "(o)_(o)", ":)", "[[ ]]", "(9)", "(a)_b_(fate)", "{}", "smile", "", "((_))"):
+        assert not captions.has_prompt_brackets(name), name
+
+
 def test_the_weights_of_prompts_are_no_part_of_names():
     prompt = r"(1girl:1.2), ((long hair:1.05)), (hat, red eyes:1.1), (saber \(fate\):1.2)"
     assert list(map(captions.tag_name, captions.parse(prompt).tags)) == [
