@@ -95,9 +95,12 @@ def selected_by(best_by: str) -> tuple[str, bool]:
 
 
 def best_row(rows: Sequence[Mapping[str, Any]], column: str, lowest: bool) -> Mapping[str, Any] | None:
-    """Return the first row with the best number of a column; None where no row has one."""
+    """Return the first row with the best number of a column; None where no row has one.
+
+    Rows of this process are compared as the file rounds them, as `History.is_best` does that saved the model.
+    """
     scored = [row for row in rows if isinstance(row.get(column), (int, float)) and math.isfinite(row[column])]
-    return (min if lowest else max)(scored, key=lambda row: row[column]) if scored else None
+    return (min if lowest else max)(scored, key=lambda row: _rounded(row[column])) if scored else None
 
 
 def score_columns(names: Iterable[str], scores: Mapping[str, float]) -> dict[str, float]:

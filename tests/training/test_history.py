@@ -6,7 +6,7 @@ import math
 import pytest
 
 from Utils.command.cli import UserError
-from Utils.training.history import History, score_columns
+from Utils.training.history import History, best_row, score_columns
 
 
 @pytest.fixture
@@ -58,6 +58,17 @@ def test_the_best_is_above_all_before_as_the_file_rounds_them(path):
     assert not history.is_best("val_f1", 0.75 + 1e-9), "a continued run reads 0.75 and finds a tie"
     assert not history.is_best("val_f1", float("nan"))
     assert history.is_best("val_recall", 0.0), "no row has the column"
+
+
+@pytest.mark.parametrize("lowest", [False, True])
+def test_the_epoch_that_is_named_is_the_one_whose_model_was_saved(tmp_path, lowest):
+    """Rows of this process are more exact than the file; a tie there is no better model."""
+    values = [0.34736841, 0.34736838 if lowest else 0.34736844]
+    rows = [{"epoch": number, "val_f1": value} for number, value in enumerate(values, 1)]
+    kept = History(tmp_path / "h.csv")
+    kept.append(rows[0])
+    assert not kept.is_best("val_f1", values[1], lowest)
+    assert best_row(rows, "val_f1", lowest) == rows[0]
 
 
 def test_epochs_since_the_best_count_from_its_first_one(path):
