@@ -15,7 +15,7 @@ from Models.porting import timm_folder, timm_rules
 from Models.porting.timm_folder import SpecOf
 from Models.porting.timm_rules import Rules, TimmName
 from Utils.command.cli import UserError
-from Utils.files.atomic import write_json
+from Utils.files.atomic import no_room, write_json
 from Utils.files.output_folders import FolderKind, replacing_folder
 
 TIMM_FOLDER = FolderKind("a timm folder", ("config.json", "model.safetensors"))
@@ -62,12 +62,22 @@ def export(
     architecture = _architecture(name, spec, rules, spec_of)
     tensors = _tensors(model, spec, rules, order)
     config = _config(architecture, model, spec, rules, order)
+    with replacing_folder(folder, TIMM_FOLDER, overwrite) as beside:
+        write_json(beside / "config.json", config)
+        _save(tensors, beside / "model.safetensors", (beside / "config.json").stat().st_mode)
+    return architecture
+
+
+def _save(tensors: dict[str, np.ndarray], path: pathlib.Path, mode: int) -> None:
+    """Write a safetensors file. Raises OSError where the disk is full."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    with replacing_folder(folder, TIMM_FOLDER, overwrite) as beside:
-        save_file(tensors, str(beside / "model.safetensors"), metadata={"format": "pt"})
-        write_json(beside / "config.json", config)
-    return architecture
+    try:
+        save_file(tensors, str(path), metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise no_room(error, path) or error from error
+    path.chmod(mode)  # newer versions let nobody else read it
 
 
 def _architecture(name: str, spec: Any, rules: Rules, spec_of: SpecOf) -> str:

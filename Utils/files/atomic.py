@@ -135,6 +135,12 @@ def naming(path: pathlib.Path, temporary: pathlib.Path) -> Iterator[None]:
         raise
 
 
+def no_room(error: Exception, path: AnyPath) -> OSError | None:
+    """Return the system's error where a library's has it in its text only, for a full disk; else None."""
+    number = next((number for number in NO_ROOM if os.strerror(number) in str(error)), None)
+    return None if number is None else OSError(number, os.strerror(number), str(path))
+
+
 def _temporary_name(path: pathlib.Path) -> str:
     """Return the name of a temporary file beside ``path``, as long as file systems allow.
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from Utils.bench import timing
 from Utils.command.cli import WorkError
+from Utils.files.atomic import no_room
 from Utils.release import onnx_runner, quantization, release_folder
 from Utils.release.format_table import FORMATS
 from Utils.release.verification import agreement, runners
@@ -92,6 +93,8 @@ def write_format(
     except OSError:
         raise
     except Exception as error:  # converters raise whatever their parts raise
+        if full := no_room(error, path):
+            raise full from error
         first_line = next(iter(str(error).strip().splitlines()), "")
         result = {"why": f"it cannot be converted: {type(error).__name__}: {first_line}"}
     if result["why"] and name == "onnx":

@@ -1,6 +1,8 @@
 """Formats are written where they are near enough to the Keras model, and the smaller ones where they pay."""
 
 import dataclasses
+import errno
+import os
 
 import keras
 import numpy as np
@@ -106,6 +108,10 @@ def test_a_converter_that_fails_leaves_its_format_out_but_a_full_disk_ends_it(
     fail(OSError("no space left"))
     with pytest.raises(OSError, match="no space"):
         formats.write_format("onnx_float16", release, None, reference)
+    fail(RuntimeError(f"saved_model.pb.tmp1; {os.strerror(errno.ENOSPC)}"))  # as TensorFlow tells it
+    with pytest.raises(OSError, match="onnx_float16") as told:
+        formats.write_format("onnx_float16", release, None, reference)
+    assert told.value.errno == errno.ENOSPC
 
 
 def test_an_onnx_file_that_differs_is_an_error(release, reference):

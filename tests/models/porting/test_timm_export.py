@@ -1,10 +1,13 @@
 """Models/porting/timm_export.py: timm computes the same; what timm cannot express is named."""
 
+import errno
 import importlib.util
 import json
+import os
 
 import numpy as np
 import pytest
+import safetensors
 from golden import golden_values as golden
 from helpers.timm_folders import SMALL, families, folder_of, imported
 
@@ -32,6 +35,24 @@ def test_timm_loads_what_is_exported(tmp_path):
         timm_export.export(model, out, name, Models.spec(name, **fields), families(), Models.spec)
         images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("float32")
         assert np.abs(outputs_of_timm(out, images) - model(images).numpy()).max() < 1e-5, name
+
+
+def test_others_may_read_the_weights_and_a_full_disk_is_told(tmp_path, monkeypatch):
+    fields = {"depths": (1, 1, 1, 1), "widths": (8, 8, 8, 8)}
+    model, spec = (
+        Models.build("ConvNext/T", image_size=32, num_labels=2, **fields),
+        Models.spec("ConvNext/T", **fields),
+    )
+    timm_export.export(model, tmp_path / "a", "ConvNext/T", spec, families(), Models.spec)
+    assert len({file.stat().st_mode for file in (tmp_path / "a").iterdir()}) == 1
+
+    def full(*_, **__):
+        raise safetensors.SafetensorError(f"I/O error: {os.strerror(errno.ENOSPC)} (os error 28)")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", full)
+    with pytest.raises(OSError, match=r"model\.safetensors"):
+        timm_export.export(model, tmp_path / "b", "ConvNext/T", spec, families(), Models.spec)
+    assert not (tmp_path / "b").exists()
 
 
 def test_the_config_states_the_width_of_the_features(tmp_path):
