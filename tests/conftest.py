@@ -2,7 +2,9 @@
 
 import gc
 import os
+import pathlib
 import random
+import sys
 
 import pytest
 
@@ -42,9 +44,22 @@ def pytest_collection_finish():
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup():
-    """Keras draws the seeds of weights from this: a test sees the same ones in any order, alone or not."""
-    random.seed(0)
+def pytest_runtest_setup(item):
+    """Set what a test sees in any order, alone or not, and what it does without."""
+    random.seed(0)  # Keras draws the seeds of weights from this
+    if "train" in sys.modules:
+        _let_draw(item.get_closest_marker("draws") is not None)
+
+
+def _let_draw(does):
+    """Let plots of runs be empty files or not: a tiny run would spend a seventh of its time on them."""
+    from Utils.report import run_plots  # here: it imports matplotlib
+
+    _plots.setdefault("write", run_plots._write)
+    run_plots._write = _plots["write"] if does else lambda figure, path: pathlib.Path(path).touch()
+
+
+_plots = {}
 
 
 @pytest.fixture(scope="session")

@@ -188,7 +188,9 @@ def test_a_package_of_others_keeps_its_own_answer_to_ctrl_c(tmp_path):
     """``python -m theirs``, whose package imports ours before Python says what it runs."""
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "__main__.py").touch()
-    text = "import signal, Utils.command.interrupt\nprint(signal.getsignal(signal.SIGINT).__name__)\n"
+    # Of a process in the background Ctrl-C is ignored.
+    text = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    text += "import Utils.command.interrupt\nprint(signal.getsignal(signal.SIGINT).__name__)\n"
     (tmp_path / "theirs" / "__init__.py").write_text(text)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     words = [sys.executable, "-m", "theirs"]

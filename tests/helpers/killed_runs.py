@@ -19,7 +19,7 @@ import Models  # noqa: F401  first: it starts Keras; imported once, used by ever
 import Generators  # noqa: F401
 import train
 from Utils.files import atomic
-from Utils.report import run_plots  # noqa: F401
+from Utils.report import run_plots
 from Utils.training import checkpoints, loop, orbax_arrays, trackers  # noqa: F401
 
 
@@ -130,6 +130,7 @@ def moments(draw, kills, is_sharded):
 def main(dataset, folder, kills, seed, *flags):
     """Run, kill, continue, and print how."""
     folder = pathlib.Path(folder)
+    run_plots._write = lambda figure, path: pathlib.Path(path).touch()  # every attempt would draw
     words = [*flags, "--dataset", dataset, "--run-dir"]
     done = [["whole", 0, attempt([*words, str(folder / "whole")])]]
     for kind, arguments in moments(random.Random(int(seed)), int(kills), "--shard-model" in flags):

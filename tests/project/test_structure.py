@@ -241,7 +241,7 @@ def test_modules_with_behavior_have_a_test_file_of_their_name():
     wrong = [
         f"{name_of(path)}: no {mirror_of(path).relative_to(ROOT)}"
         for path in SOURCES
-        if any(isinstance(node, ast.FunctionDef) for node in ast.walk(tree_of(path)))
+        if re.search(r"^ *def ", path.read_text(encoding="utf-8"), re.MULTILINE)
         and not mirror_of(path).exists()
     ]
     assert not wrong, "\n".join(wrong)

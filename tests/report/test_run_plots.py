@@ -6,6 +6,8 @@ import pytest
 
 from Utils.report import run_plots
 
+pytestmark = pytest.mark.draws
+
 ROWS = [
     {"epoch": 1, "loss": 3.0, "val_loss": 3.5, "val_f1": 0.2, "learning_rate": 1e-3},
     {"epoch": 2, "loss": 2.0, "val_loss": "", "val_f1": 0.5, "learning_rate": 5e-4},

@@ -28,6 +28,7 @@ def test_a_file_of_the_original_zoo_becomes_a_model(tmp_path, capsys):
     assert np.abs(model(golden.golden_input(spec)).numpy() - np.array(spec["outputs"])).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_a_folder_of_timm_becomes_a_model(tmp_path, capsys):
     spec = golden.load("timm_convnext_tiny.json")
     golden.write_timm_folder(spec, tmp_path / "timm")

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import zoo
 from helpers.timm_folders import folder_of
 
 import Models
@@ -233,7 +234,10 @@ def test_tags_that_are_all_new_take_the_body_alone(base, own, tmp_path, capsys):
     assert "4 new tags: micro F1" in said
 
 
-def test_a_best_by_that_needs_two_groups_is_refused(base, own, tmp_path, capsys):
+def test_a_best_by_that_needs_two_groups_is_refused(tmp_path, capsys):
     data = write(tmp_path / "data", ["blue", "green", "red"], {"train": 16, "validation": 8}, 0)
+    base = tmp_path / "base.keras"
+    zoo.build_small("ConvNext/test", num_labels=3).save(base)
+    shutil.copy(data / "selected_tags.csv", tmp_path)
     assert go(data, tmp_path / "run", "--init-from", base, "--best-by", "balanced_f1") == 2
     assert "needs tags that the source of --init-from knew, and new ones" in capsys.readouterr().err
