@@ -194,12 +194,9 @@ def _trained(options: argparse.Namespace) -> dict[str, np.ndarray]:
 def _post_ids(path: Any) -> np.ndarray:
     if path.is_dir():
         return dataset_folder.load(path).post_ids("train")
+    names = id_lists.read(path)
     return np.array(
-        [
-            int(name) if str(name).isdecimal() else image_folder.post_id(str(name))
-            for name in id_lists.read(path)
-        ],
-        np.int64,
+        [image_folder.post_id(name) if isinstance(name, str) else name for name in names], np.int64
     )
 
 

@@ -1,9 +1,13 @@
 """Lists of posts: one id, or one path of a picture, a line; or an ids.npy of a dataset."""
 
+import re
+
 from Utils.command.cli import UserError
 from Utils.files import arrays, damage, text_files
 from Utils.files.atomic import AnyPath, require_file, to_path
 from Utils.images import image_folder
+
+_CELLS = re.compile(r"[0-9]+\s*[,;\t]")  # the beginning of a row of a table of posts
 
 
 def read(path: AnyPath) -> list[int] | list[str]:
@@ -20,6 +24,11 @@ def read(path: AnyPath) -> list[int] | list[str]:
     else:
         with damage.named(path, "is no list of post ids"):
             lines = text_files.read_lines(require_file(path, "a list of post ids"))
+        cells = next((line for line in lines if _CELLS.match(line) and not image_folder.is_image(line)), None)
+        if cells is not None:
+            raise UserError(
+                f"{path} is a table, with rows such as {cells[:60]!r}; one id or path a line is expected"
+            )
         names = [line if "/" in line else line.replace("\\", "/") for line in lines]
     if not names:
         raise UserError(f"{path} names no post; one id or path a line is expected")

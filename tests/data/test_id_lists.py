@@ -8,8 +8,8 @@ from Utils.data import id_lists
 
 
 def test_lines_and_arrays(tmp_path):
-    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf5\r\n\n x/7.jpg \n")
-    assert id_lists.read(tmp_path / "a.txt") == ["5", "x/7.jpg"]
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf5\r\n\n x/7.jpg \n8, 9.jpg\n")
+    assert id_lists.read(tmp_path / "a.txt") == ["5", "x/7.jpg", "8, 9.jpg"]
     (tmp_path / "a.txt").write_bytes(
         "C:\\x\\7.jpg\r\na/b\\c.jpg\r\n".encode("utf-16")
     )  # PowerShell's dir > a.txt
@@ -19,7 +19,12 @@ def test_lines_and_arrays(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("data", "said"), [(b"\n", "names no post"), (b"\xff\xfe\xff", "no list of post ids")]
+    ("data", "said"),
+    [
+        (b"\n", "names no post"),
+        (b"\xff\xfe\xff", "no list of post ids"),
+        (b"image_id,tags\n5,hat sky\n", "a.txt is a table, with rows such as '5,hat sky'"),
+    ],
 )
 def test_what_names_no_post(tmp_path, data, said):
     (tmp_path / "a.txt").write_bytes(data)

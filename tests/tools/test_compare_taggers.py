@@ -122,7 +122,7 @@ def test_predictions_are_made_once_and_continued(posts, capsys):
 
 def test_posts_that_are_old_or_were_trained_on_are_left_out(posts, capsys):
     folder, _, _, ids = posts
-    (folder / "trained.txt").write_text(f"{ids[-1]}\n5\n")
+    (folder / "trained.txt").write_text(f"{ids[-1]}\n5\n{10**20}\n")
     (folder / "groups.csv").write_text(f"group,post_id\n0,{ids[-2]}\n0,5\n")
     plain = str(folder / "plain")
     words = ["--after-id", str(ids[9]), "--trained", f"{plain}={folder / 'trained.txt'}"]
