@@ -4,7 +4,8 @@
     python tools/sweep.py tools/sweeps/asl.yaml --dataset DATASET -o sweeps/asl -- --epochs 10
 
 Each run has its own folder under OUT, named after its settings; OUT/results.csv has a row for each, with
-its best epoch. The same command continues: finished runs are kept, a stopped one continues.
+its best epoch, and keeps those of other runs in OUT. The same command continues: finished runs are kept, a
+stopped one continues.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
@@ -74,12 +75,12 @@ def main(argv: list[str] | None = None) -> int:
     settings = sweeps.runs(sweep, options.runs, options.seed)
     dataset_folder.load(options.dataset).require_shards("train")
     trials = [Trial(sweep, values, options, train_flags) for values in settings]
-    _find_state(trials, sweep, options)
+    others = _find_state(trials, sweep, options)
     if options.list:
         names = [trial.name for trial in trials]
         print_json({"runs": names}) if options.json else print("\n".join(names))
         return 0
-    return _run(trials, sweep, options)
+    return _run(trials, sweep, options, others)
 
 
 class Trial:
@@ -165,21 +166,33 @@ def _as_float(value: Any) -> Any:
     return float(value) if isinstance(value, int) else value
 
 
-def _find_state(trials: list[Trial], sweep: sweeps.Sweep, options: argparse.Namespace) -> None:
-    """Find which runs have failed before and which are none of these; nothing is written.
+def _find_state(
+    trials: list[Trial], sweep: sweeps.Sweep, options: argparse.Namespace
+) -> list[dict[str, str]]:
+    """Find which runs have failed before; return the earlier results of other runs. Nothing is written.
 
     Raises UserError where the folder holds something else, or a run with other settings.
     """
     _require_place(options.output)
-    errors = _earlier_errors(options.output / RESULTS)  # refuses a file of the same name that is no sweep's
+    rows = _earlier_rows(options.output / RESULTS)  # refuses a file of the same name that is no sweep's
+    errors = {row["run"]: row["error"] for row in rows if row["state"] == "failed"}
     for trial in trials:
         trial.error = None if options.retry else errors.get(trial.name)
         trial.require_same()
         _require_metric(trial, sweep)
     _tell_others(options.output, trials)
+    names = {trial.name for trial in trials}
+    is_there = {file.parent.name for file in options.output.glob(f"*/{RECIPE_FILE}")}
+    return [
+        row
+        for row in rows
+        if row["run"] not in names and (row["run"] in is_there or row["state"] == "failed")
+    ]
 
 
-def _run(trials: list[Trial], sweep: sweeps.Sweep, options: argparse.Namespace) -> int:
+def _run(
+    trials: list[Trial], sweep: sweeps.Sweep, options: argparse.Namespace, others: list[dict[str, str]]
+) -> int:
     """Train what is not finished and write the results after each run; return the exit code.
 
     Raises WorkError at the end where runs have failed.
@@ -193,12 +206,12 @@ def _run(trials: list[Trial], sweep: sweeps.Sweep, options: argparse.Namespace) 
             code, trial.error = training.run(trial.words, options.output / LOGS / f"{trial.name}.txt")
             if code == 2:  # a mistake, or a folder in which an orphan of this sweep still trains
                 raise UserError(f"train.py refused {trial.name}: {trial.error}")
-            _write_results(results, trials, sweep)
+            _write_results(results, trials, sweep, others)
             _require_metric(trial, sweep)
             if training.signal:
                 print("stopped; the same command continues", file=sys.stderr)
                 return 0 if training.signal == signal.SIGTERM else 128 + training.signal
-    _write_results(results, trials, sweep)
+    _write_results(results, trials, sweep, others)
     failed = [trial for trial in trials if trial.error]
     if options.json:
         print_json(_facts(trials, sweep, results))
@@ -278,7 +291,8 @@ def _tell_others(folder: pathlib.Path, trials: list[Trial]) -> None:
     if others:
         print(
             f"{counted(len(others), 'run')} in {folder} {'is' if len(others) == 1 else 'are'} none of these "
-            f"{len(trials)} and will not be in {RESULTS}: {join_names(others, 3)}",
+            f"{len(trials)} and will not be ranked; {RESULTS} keeps what it has of them: "
+            f"{join_names(others, 3)}",
             file=sys.stderr,
         )
 
@@ -293,17 +307,20 @@ def _require_metric(trial: Trial, sweep: sweeps.Sweep) -> None:
         )
 
 
-def _earlier_errors(results: pathlib.Path) -> dict[str, str]:
-    """Return ``{run: error}`` of the runs that failed before."""
+def _earlier_rows(results: pathlib.Path) -> list[dict[str, str]]:
+    """Return the rows of the results that are there."""
     if not results.is_file():
-        return {}
-    rows = csv_tables.read_texts(results, "the results of a sweep", ("run", "state", "error"))
-    return {row["run"]: row["error"] for row in rows if row["state"] == "failed"}
+        return []
+    return csv_tables.read_texts(results, "the results of a sweep", ("run", "state", "error"))
 
 
-def _write_results(path: pathlib.Path, trials: list[Trial], sweep: sweeps.Sweep) -> None:
+def _write_results(
+    path: pathlib.Path, trials: list[Trial], sweep: sweeps.Sweep, others: list[dict[str, str]]
+) -> None:
+    """Write the results of the runs, and below them those of other runs as they stood."""
     names = ["run", *sweep.parameters, "state", "epochs_done", "best_epoch", *SCORES, "error"]
-    results = [trial.result(sweep) for trial in trials]
+    names += dict.fromkeys(name for row in others for name in row if name not in names)
+    results = [*(trial.result(sweep) for trial in trials), *others]
     csv_tables.write_rows(path, names, ([result.get(name) for name in names] for result in results))
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -149,8 +150,22 @@ def test_a_changed_file_trains_nothing_before_it_is_refused_and_says_what_is_lef
     assert go(grid, tmp_path, "--", "--epochs=4", "--seed=5") == 0
     said = capsys.readouterr().err
     assert "2 runs in" in said
-    assert "are none of these 2 and will not be in results.csv: learning_rate=0.1,flip=False" in said
-    assert [row["run"].partition(",")[0] for row in results(tmp_path)] == ["learning_rate=0.4"] * 2
+    assert "are none of these 2 and will not be ranked; results.csv keeps what it has of them: learn" in said
+    runs = [row["run"].partition(",")[0] for row in results(tmp_path)]
+    assert runs == ["learning_rate=0.4"] * 2 + ["learning_rate=0.1"] * 2
+
+
+def test_fewer_runs_lose_no_results(grid, stub, tmp_path):
+    ended = "--", "--epochs=4"
+    assert go(grid, tmp_path, *ended) == 1  # two fail
+    before = results(tmp_path)
+    shutil.rmtree(tmp_path / "out" / before[4]["run"])
+    assert go(grid, tmp_path, "--runs", "2", *ended) == 0
+    assert results(tmp_path) == [*before[:4], before[5]]
+    assert len(calls(tmp_path)) == 6
+    assert go(grid, tmp_path, *ended) == 1
+    assert results(tmp_path) == before
+    assert calls(tmp_path)[6:] == [before[4]["run"]]
 
 
 def test_a_metric_that_no_run_has_ends_the_sweep_after_the_first(grid, stub, tmp_path, capsys):
