@@ -57,6 +57,7 @@ $(DEMO)/booru/definition.toml: | $(ENV)
 	$(PY) tools/make_demo_booru.py $(DEMO)/booru --seed $(SEED) --style $(STYLE)
 
 $(DEMO)/dataset/selected_tags.csv: | $(DEMO)/booru/definition.toml
+	@rm -f $(@D).packed
 	$(PY) tools/select_tags.py $(DEMO)/booru/definition.toml --source fire-eggs --from $(DEMO)/booru/danbooru.db \
 	  --images $(DEMO)/booru/512px -o $(DEMO)/dataset
 
@@ -116,6 +117,7 @@ $(LABELS)/corrected.db: | $(LABELS)/decisions.jsonl
 	$(PY) tools/apply_decisions.py $(LABELS)/decisions.jsonl --db $(DEMO)/booru/danbooru.db -o $@
 
 $(LABELS)/dataset/selected_tags.csv: | $(LABELS)/corrected.db
+	@rm -f $(@D).packed
 	$(PY) tools/select_tags.py $(DEMO)/booru/definition.toml --source fire-eggs --from $(LABELS)/corrected.db \
 	  --images $(DEMO)/booru/512px -o $(LABELS)/dataset
 
@@ -182,9 +184,9 @@ own: own-words $(OWN)/audit.json $(OWN)/report/report.html
 	@echo "  $(PY) tools/review_labels.py $(OWN)/audit.json $(OWN)/audit_wrong.json --tags $(OWN)/dataset/selected_tags.csv -o $(OWN)/decisions.jsonl"
 	@echo "  $(PY) tools/apply_decisions.py $(OWN)/decisions.jsonl --images" $(call quoted,$(PICTURES))
 
-# A dataset that was deleted by hand is packed again: the mark that it was packed goes, too.
+# A dataset that was deleted by hand is packed again, whatever the mark says; the rule that selects it removes the mark.
 UNPACKED := $(foreach folder,$(DEMO) $(LABELS) $(OWN),$(if $(wildcard $(folder)/dataset/*),,$(wildcard $(folder)/dataset.packed)))
-$(if $(UNPACKED),$(shell rm -f $(UNPACKED)))
+.PHONY: $(UNPACKED)
 
 .PHONY: own-words
 own-words:
@@ -200,6 +202,7 @@ $(OWN)/begun_with: | own-words $(ENV)
 	@printf '%s\n' $(BEGUN_WITH) > $@.new && mv $@.new $@
 
 $(OWN)/dataset/selected_tags.csv: | $(OWN)/begun_with
+	@rm -f $(@D).packed
 	$(PY) tools/select_tags.py --from=$(PICTURES) -o $(OWN)/dataset $(SELECT) || { unlink $(OWN)/begun_with; exit 2; }
 
 $(OWN)/dataset.packed: | $(OWN)/dataset/selected_tags.csv

@@ -14,6 +14,8 @@ gradient. Two-way and ZLPR give one number an image instead of a sum over thousa
 found with binary cross-entropy does not carry over.
 """
 
+import math
+
 import keras
 
 from Utils.recipe.options import LossOptions
@@ -97,7 +99,8 @@ def splc(
     negative = _power(p, gamma) * -ops.log_sigmoid(-logits)
     terms = labels * _focal_margin(logits, margin, gamma) + (1.0 - labels) * negative
     has_begun = ops.cast(epoch, "float32") >= float(change_epoch)
-    is_corrected = ops.logical_and(ops.logical_and(is_negative, p > tau), has_begun)
+    is_missed = logits > _logit(tau)  # p > tau, but p is 0 in float32 below a logit of -87
+    is_corrected = ops.logical_and(ops.logical_and(is_negative, is_missed), has_begun)
     terms = ops.where(is_corrected, _focal_margin(logits, 0.0, gamma), terms)
     return ops.sum(weights * terms, axis=-1)
 
@@ -280,6 +283,10 @@ def _log_sum_exp(values: Tensor, counts: Tensor, axis: int) -> Tensor:
 
 def _is_negative(labels: Tensor) -> Tensor:
     return ops.equal(ops.cast(labels, "float32"), 0.0)
+
+
+def _logit(p: float) -> float:
+    return math.log(p / (1.0 - p)) if 0.0 < p < 1.0 else math.copysign(math.inf, p - 0.5)
 
 
 def _power(base: Tensor, exponent: float) -> Tensor:

@@ -89,10 +89,12 @@ def test_a_dataset_that_was_deleted_is_packed_again(clone):
         (clone / folder / "dataset.packed").touch()
     (clone / "demo/dataset").mkdir()
     (clone / "demo/dataset/selected_tags.csv").touch()
-    make(clone, "help")
-    assert (clone / "demo/dataset.packed").exists()
-    assert not (clone / "demo/labels/dataset.packed").exists()
     shutil.rmtree(clone / "demo/dataset")
+    for words in (("help",), ("-n", "demo")):  # which change nothing
+        make(clone, *words)
+        assert (clone / "demo/dataset.packed").exists()
+        assert (clone / "demo/labels/dataset.packed").exists()
+    assert not (clone / "log").exists()
     make(clone, "demo")
     assert ["tools/write_records.py", "demo/dataset"] in [call[:2] for call in calls(clone)]
 

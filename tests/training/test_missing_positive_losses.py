@@ -135,6 +135,15 @@ def test_losses_equal_the_papers_formulas(labels):
         np.testing.assert_allclose(got, epr(labels, LOGITS, k, weight), rtol=5e-6)
 
 
+@pytest.mark.every_backend
+def test_splc_corrects_also_where_p_is_0_in_float32():
+    logits = np.array([[-100.0, -88.0, 0.0, 100.0]], "float32")
+    for tau in (0.0, 0.5, 1.0):
+        expected = summed(splc_terms, np.zeros_like(logits), logits, epoch=1, tau=tau)
+        got = values(missing.splc, np.zeros_like(logits), logits, epoch=1, tau=tau)
+        np.testing.assert_allclose(got, expected, rtol=5e-6)
+
+
 @pytest.mark.parametrize("labels", [HARD, SOFT, UNKNOWN], ids=["hard", "soft", "unknown"])
 @pytest.mark.every_backend
 def test_large_losses_are_rejected_or_corrected_by_the_epoch(labels):
