@@ -217,7 +217,8 @@ def train(trial: Trial, folder: pathlib.Path, options: argparse.Namespace) -> No
     if trial.method.endswith(FREQUENCY):
         source = dataclasses.replace(trial, method=trial.method.removesuffix(FREQUENCY))
         for run, adjusted in zip(source.runs(folder), trial.runs(folder), strict=True):
-            label_study.write_adjusted(run, dataset, adjusted, EXPONENT)
+            if not (adjusted / label_study.DUMP).exists():
+                label_study.write_adjusted(run, dataset, adjusted, EXPONENT)
         return
     audit, truth, demo = trial.audit or BASE, _truth(folder, trial.world), load_recipe("demo")
     labels = _audit_folder(folder, trial.world, trial.noise, audit)

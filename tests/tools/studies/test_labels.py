@@ -47,6 +47,24 @@ def test_a_study_of_other_sizes_is_refused(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["study.json"]
 
 
+def test_runs_with_adjusted_thresholds_stay_where_seeds_are_added(tmp_path, monkeypatch):
+    monkeypatch.setattr(study.label_study, "make_world", lambda *arguments: tmp_path)
+    monkeypatch.setattr(study.label_study, "make_dataset", lambda *arguments: tmp_path)
+    written = []
+    monkeypatch.setattr(study.label_study, "write_adjusted", lambda run, data, place, exponent: made(place))
+
+    def made(place):
+        written.append(place.name)
+        (place / "dump").mkdir(parents=True)
+
+    (one, *_), three = study.plan("frequency"), list(study.plan("frequency"))[-1]
+    for trial in (one, dataclasses.replace(one, seeds=3)):
+        study.train(trial, tmp_path, study.parser().parse_args(["out"]))
+        assert trial.is_finished(tmp_path)
+    assert written == ["seed=0", "seed=1", "seed=2"]
+    assert three.seeds == study.SEEDS
+
+
 @pytest.mark.slow
 def test_a_tiny_study_continues_and_writes_its_tables(tmp_path, monkeypatch):
     """Teacher, audit and review need folds: all commands run once, in 6 trainings of a few steps."""
