@@ -35,6 +35,7 @@ OTHER_NAMES = {
 RATINGS = ("general", "sensitive", "questionable", "explicit")  # rows 0 to 3 in every client of WD taggers
 _CATEGORY_ORDER = (9, 0, 3, 4)  # of a list; other categories follow by code
 _NAMES = "category_names"  # key of DataFrame.attrs, which rows and columns taken from a list keep
+_ROUNDED = r"\s*[0-9.,]+[eE]\+?(?:1[1-9])\s*"  # as spreadsheets show numbers of 12 digits and more
 _ID_BITS = 52  # below 2**53, so that an id survives tools that write numbers as floats
 
 
@@ -258,6 +259,12 @@ def _ids(path: pathlib.Path, raw: pd.DataFrame) -> np.ndarray:
     defaults = np.zeros(len(raw), np.int64)
     for row in np.flatnonzero(raw["tag_id"].str.strip() == ""):
         defaults[row] = name_id(raw["name"].iloc[row])
+    rounded = raw["tag_id"].str.fullmatch(_ROUNDED)
+    if rounded.any():
+        raise UserError(
+            f"{path}, line {_first_line(rounded)}: tag_id is {raw['tag_id'][rounded].iloc[0]!r}, as "
+            "spreadsheets round long numbers. Put the ids back, or empty the column: names tell the tags then"
+        )
     return _integers(path, raw["tag_id"], defaults)
 
 

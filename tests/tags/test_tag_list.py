@@ -68,6 +68,7 @@ def test_odd_but_clear_cells_are_read(tmp_path):
         ("tag_id,name,category,count\n1,a,0,2\n1.5,b,0,2\n", "line 3: tag_id is '1.5'"),
         ("tag_id,name,category,count\n1,a,0,many\n", "line 2: count is 'many'"),
         (f"tag_id,name,category,count\n{10**20},a,0,2\n", "line 2: tag_id is '100000000000000000000'"),
+        ("tag_id,name,category,count\n1,a,0,2\n3.57868E+15,b,0,2\n", "line 3: tag_id is '3.57868E+15', as"),
         ("tag_id,name,category,count\n1,,0,2\n", "line 2: the tag has no name"),
         ("tag_id,name,category,count\n1,a,-7,2\n", "line 2: unknown category '-7'"),
         ("tag_id,name,category,count\n1,a,caracter,2\n", "did you mean character"),
