@@ -32,7 +32,9 @@ def epr(
     ``-sum_i y_i log p_i + weight (k_hat - k)^2 / num_labels``: ``k_hat`` is the sum of an image's
     probabilities, averaged over the images of which a label is known, and ``k`` is ``expected_positives``, of
     an image whose labels are all known. Unknown labels are in neither sum, and k counts by the share of these
-    images' labels that is known.
+    images' labels that is known. An image without a known label costs nothing, of either term, and the mean
+    is over all images, as of the losses that are sums: it is that of the other images times their share. (The
+    paper has no unknown labels.)
 
     Args:
         labels: (B, num_labels), 0 to 1; below 0 unknown.
@@ -43,7 +45,7 @@ def epr(
         tag_weights: None; the second term has no parts of tags to be weighted.
 
     Returns:
-        (B,) float32 whose mean is the loss: every image has the whole second term.
+        (B,) float32 whose mean is the loss: every image with a known label has the whole second term.
 
     Raises:
         UserError: ``expected_positives`` is None.
@@ -54,10 +56,11 @@ def epr(
         )
     labels, logits, known = prepared(labels, logits, label_smoothing, tag_weights)
     images = num_images(known > 0.0)
+    is_image = ops.cast(ops.any(known > 0.0, axis=-1), "float32")
     predicted = ops.sum(known * ops.sigmoid(logits)) / images
     excess = predicted - expected_positives * ops.sum(known) / (images * logits.shape[-1])
     by_image = ops.sum(known * labels * -ops.log_sigmoid(logits), axis=-1)
-    return by_image + weight * excess * excess / logits.shape[-1]
+    return by_image + is_image * (weight * excess * excess / logits.shape[-1])
 
 
 @keras.saving.register_keras_serializable("Utils")

@@ -166,12 +166,13 @@ class EpochLoss(TagLoss):
         super().__init__(**options)
         self.epoch_state = EpochState()
         self.states = [self.epoch_state]
+        self._epoch = 0  # that of the state, which cannot be read while JAX trains
         self._is_frozen = False  # in a compiled step
 
     @property
     def epoch(self) -> int:
         """The epoch of the training, from 0."""
-        return int(self.epoch_state.epoch.numpy())
+        return self._epoch
 
     @epoch.setter
     def epoch(self, epoch: int) -> None:
@@ -180,6 +181,7 @@ class EpochLoss(TagLoss):
                 f"loss {self.loss} depends on the epoch, which a compiled step sees only in a metric: "
                 "model.compile(optimizer, loss, metrics=loss.states)"
             )
+        self._epoch = int(epoch)
         self.epoch_state.epoch.assign(epoch)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:

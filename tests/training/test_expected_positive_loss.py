@@ -35,6 +35,13 @@ def test_of_an_image_half_known_half_as_many_are_expected():
 
 
 @pytest.mark.every_backend
+def test_an_image_whose_labels_are_all_unknown_costs_nothing_and_changes_nothing():
+    got = values([[-1, -1, -1, -1], [1, 0, 0, 0]], expected_positives=2.0)
+    np.testing.assert_allclose(got, [0, np.log(4 / 3) + (3 - 2) ** 2 / 4], rtol=1e-6)
+    np.testing.assert_array_equal(values(-np.ones((2, 4)), expected_positives=2.0), [0, 0])
+
+
+@pytest.mark.every_backend
 @pytest.mark.parametrize("weight", [10.0, 100.0])
 def test_constant_outputs_expect_as_many_tags_as_the_module_says(weight):
     labels = (np.random.default_rng(0).random((50, 20)) < np.linspace(0.05, 0.2, 20)).astype(np.float32)
