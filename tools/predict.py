@@ -21,7 +21,7 @@ from Utils.command import programs
 from Utils.command.backend import deferred, prepare_backend
 from Utils.command.cli import Parser, UserError, WorkError, command, number, print_json, progress
 from Utils.command.text import counted, join_names
-from Utils.data import dataset_folder, folds
+from Utils.data import dataset_folder, folds, shard_damage
 from Utils.evaluation import predictions
 from Utils.files import csv_tables, hub
 from Utils.files.atomic import provenance, read_json, to_path
@@ -125,7 +125,7 @@ def _split(options: argparse.Namespace) -> Predict:
     """Check what can be checked before tensorflow is imported, which takes seconds; return the next step."""
     dataset, fold = dataset_folder.load(options.dataset), folds.parse(options.fold)
     split = options.split or ("train" if fold else "validation")
-    dataset.shards(split)
+    dataset.require_shards(split)
     return functools.partial(_predict_split, dataset, split, fold)
 
 
@@ -273,7 +273,7 @@ def _run(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 @contextlib.contextmanager
 def _expected_failures() -> Iterator[None]:
-    """Turn tensorflow's error about broken records into one paragraph."""
+    """Turn tensorflow's errors into one paragraph."""
     import tensorflow as tf
 
     try:
@@ -296,8 +296,10 @@ def _predict_split(
 
     model_columns, dataset_columns = _common_columns(tags, dataset)
     count = dataset.num_records(split)
-    if fold:
-        count = int(fold.contains(shard_stats.post_ids(dataset, split)).sum())
+    expected = shard_stats.post_ids(dataset, split) if fold or dataset.has_post_ids(split) else None
+    if fold and expected is not None:
+        expected = expected[fold.contains(expected)]
+        count = len(expected)
         if not count:
             raise UserError(f"fold {fold} of the training split of {dataset.folder} holds no record")
     batches = eval_dataset(
@@ -312,16 +314,32 @@ def _predict_split(
         padding=PADDING[info["padding"]],
     )
     info |= {"dataset": dataset.name, "split": split, **({"fold": str(fold)} if fold else {})}
-    with predictions.writing(
-        options.output, tags.iloc[model_columns], dtype=options.dtype, info=info, overwrite=options.overwrite
-    ) as writer:
+    seen: list[np.ndarray] = []
+    with (
+        shard_damage.named(dataset),
+        predictions.writing(
+            options.output,
+            tags.iloc[model_columns],
+            dtype=options.dtype,
+            info=info,
+            overwrite=options.overwrite,
+        ) as writer,
+    ):
         for images, labels, weights, ids in progress(
             batches, total=len(batches), label="predict", unit="batches"
         ):
             is_real = weights.numpy() > 0  # the last batch is filled up: one shape is compiled once
             probabilities = place_predictions.probabilities(model, images.numpy(), ids.numpy())[is_real]
             true = labels.numpy()[is_real]
-            writer.add(probabilities[:, model_columns], ids.numpy()[is_real], true[:, dataset_columns])
+            seen.append(ids.numpy()[is_real])
+            writer.add(probabilities[:, model_columns], seen[-1], true[:, dataset_columns])
+        if expected is not None and not np.array_equal(
+            np.sort(np.concatenate([*seen, np.zeros(0, np.int64)])), np.sort(expected)
+        ):
+            raise UserError(
+                f"the records of {split} in {dataset.folder} are of other posts than its ids.npy names: a "
+                "shard was exchanged; restore it, or write the records again"
+            )
 
 
 def _common_columns(tags: pd.DataFrame, dataset: dataset_folder.Dataset) -> tuple[np.ndarray, np.ndarray]:

@@ -227,6 +227,26 @@ def test_a_broken_record_is_named_and_leaves_nothing(run, tmp_path, capsys):
     assert not (tmp_path / "dump").exists()
 
 
+def test_damaged_and_exchanged_shards_are_named(run, dataset, tmp_path, capsys):
+    data, words = tmp_path / "set", (run, "--dataset", tmp_path / "set", "-o", tmp_path / "dump")
+    shutil.copytree(dataset, data)
+    first, second = sorted((data / "validation").glob("*.tfrecord"))
+    whole = first.read_bytes()
+    np.save(data / "validation" / "ids.npy", np.array([100 + number for number in ORDER]))
+    for content, named in (
+        (whole[:90] + bytes([whole[90] ^ 1]) + whole[91:], f"{first} is damaged"),
+        (whole[:-7], f"{first} is no whole TFRecord file"),
+    ):
+        first.write_bytes(content)
+        code, shown = predict(capsys, *words)
+        assert code == 2 and f"error: {named}" in shown.err and not (tmp_path / "dump").exists()
+    first.write_bytes(whole)
+    np.save(data / "validation" / "ids.npy", np.array([99 + number for number in ORDER]))
+    code, shown = predict(capsys, *words)
+    assert code == 2 and f"the records of validation in {data} are of other posts" in shown.err
+    assert not (tmp_path / "dump").exists()
+
+
 def test_folds_make_up_the_training_split(run, dataset, tmp_path, capsys):
     train = tmp_path / "set"
     shutil.copytree(dataset, train)
