@@ -7,7 +7,7 @@ import pytest
 from Generators import records
 from Generators.labeled_sample import read_sample
 from Generators.pipeline import eval_dataset
-from Utils.command.cli import WorkError
+from Utils.command.cli import UserError, WorkError
 from Utils.data import dataset_folder
 from Utils.tags import tag_list
 
@@ -36,3 +36,13 @@ def test_a_record_that_cannot_be_read_is_named(tmp_path):
     tag_list.write(tag_list.read(tags), tmp_path / "selected_tags.csv")
     with pytest.raises(WorkError, match="image_id 7"):
         read_sample(dataset_folder.load(tmp_path), "validation", 16, 1)
+
+
+def test_a_damaged_shard_is_named(tmp_path):
+    folder = helpers.dotted_shards(tmp_path, validation=3)
+    (shard,) = (folder / "validation").glob("*.tfrecord")
+    content = bytearray(shard.read_bytes())
+    content[50] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(UserError, match=f"{shard.name} is damaged"):
+        read_sample(dataset_folder.load(folder), "validation", 16, 3)
