@@ -35,7 +35,8 @@ def batches(
     path = require_file(path, what)
     with contextlib.ExitStack() as stack:
         with damage.named(path, FAULT, error_type):
-            parquet = stack.enter_context(_opened(stack.enter_context(path.open("rb"))))
+            file = stack.enter_context(path.open("rb"))
+            parquet = stack.enter_context(pq.ParquetFile(file, page_checksum_verification=True))
             names = parquet.schema_arrow.names
         if callable(columns):
             names_to_read, check = list(columns(names)), None
@@ -68,11 +69,6 @@ def read(path: AnyPath, what: str, columns: Columns, filters: Any = None) -> pa.
             _require_columns(path, parquet.schema_arrow.names, columns)
         table = pq.read_table(file, columns=list(columns), filters=filters, page_checksum_verification=True)
         return _checked(path, table, columns)
-
-
-def _opened(file: Any) -> pq.ParquetFile:
-    """Return a Parquet file whose pages are compared with their checksums, where it has some."""
-    return pq.ParquetFile(file, page_checksum_verification=True)
 
 
 def has_column(path: AnyPath, what: str, name: str) -> bool:
