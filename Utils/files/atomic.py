@@ -23,6 +23,7 @@ from Utils.files import damage, shapes, strict_json
 
 AnyPath = str | os.PathLike[str]
 MOST_NAME_BYTES = 255  # of a file name, on every usual file system
+_KEPT = "{path} exists already and is kept; give another place or --overwrite"
 _MOST_END_BYTES = 64  # of what is added to it beside an output: a process, "part", a suffix
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -87,11 +88,12 @@ def local(path: AnyPath) -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def replacing(path: AnyPath, flush: bool = True) -> Iterator[pathlib.Path]:
+def replacing(path: AnyPath, flush: bool = True, is_new: bool = False) -> Iterator[pathlib.Path]:
     """Yield a temporary local path to write to; it replaces ``path`` when the block ends without an error.
 
     Without ``flush`` a machine that loses power may leave the file empty. That is faster where very many
-    small files are written.
+    small files are written. With ``is_new`` a file that came to ``path`` meanwhile is kept, and a UserError
+    says so; not on file systems without hard links, nor on other machines.
     """
     path = to_path(path)
     if is_remote(path):
@@ -113,10 +115,24 @@ def replacing(path: AnyPath, flush: bool = True) -> Iterator[pathlib.Path]:
             yield temporary
             if flush:
                 flush_file(temporary)
-            temporary.replace(path)
+            if is_new and _is_linked(temporary, path):
+                temporary.unlink()
+            else:
+                temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _is_linked(file: pathlib.Path, path: pathlib.Path) -> bool:
+    """Give a file one more name; False where the system cannot. UserError where something has that name."""
+    try:
+        path.hardlink_to(file)
+    except FileExistsError as error:
+        raise UserError(_KEPT.format(path=path)) from error
+    except OSError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -185,7 +201,7 @@ def require_absent(path: AnyPath, overwrite: bool = False) -> None:
         require_no_device(path)
     if overwrite or not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
-    raise UserError(f"{path} exists already and is kept; give another place or --overwrite")
+    raise UserError(_KEPT.format(path=path))
 
 
 def require_no_device(path: pathlib.Path) -> None:

@@ -42,7 +42,7 @@ def replacing_file(path: AnyPath, kind: FileKind, overwrite: bool) -> Iterator[p
 
     Raises UserError as `require_replaceable_file`, when the block ends.
     """
-    with atomic.replacing(path) as temporary:
+    with atomic.replacing(path, is_new=not overwrite) as temporary:
         yield temporary
         require_replaceable_still(path, kind, overwrite)
 

@@ -1,6 +1,7 @@
 """Utils/files/output_files.py: only files of the same kind are replaced."""
 
 import os
+import pathlib
 import zipfile
 
 import fsspec
@@ -70,6 +71,28 @@ def test_a_file_that_comes_to_the_place_meanwhile_is_kept(tmp_path, overwrite):
     assert [(item.name, item.read_text()) for item in tmp_path.iterdir()] == [("x.csv", "mine")]
     path.unlink()
     with output_files.replacing_file(path, kind, overwrite) as part:
+        part.write_text("a\n")
+    assert [(item.name, item.read_text()) for item in tmp_path.iterdir()] == [("x.csv", "a\n")]
+
+
+def test_a_file_that_comes_between_the_last_look_and_the_name_is_kept(tmp_path, monkeypatch):
+    kind, path = FileKind("a table", output_files.has_header(["a"])), tmp_path / "x.csv"
+    monkeypatch.setattr(atomic, "flush_file", lambda part: path.write_text("mine"))
+    with (
+        pytest.raises(UserError, match="exists already and is kept"),
+        output_files.replacing_file(path, kind, overwrite=False) as part,
+    ):
+        part.write_text("a\n")
+    assert [(item.name, item.read_text()) for item in tmp_path.iterdir()] == [("x.csv", "mine")]
+
+
+def test_a_file_system_without_hard_links_gets_its_file(tmp_path, monkeypatch):
+    def refuse(self, target):
+        raise PermissionError(1, "Operation not permitted", str(target))
+
+    monkeypatch.setattr(pathlib.Path, "hardlink_to", refuse)
+    kind, path = FileKind("a table", output_files.has_header(["a"])), tmp_path / "x.csv"
+    with output_files.replacing_file(path, kind, overwrite=False) as part:
         part.write_text("a\n")
     assert [(item.name, item.read_text()) for item in tmp_path.iterdir()] == [("x.csv", "a\n")]
 
