@@ -1,5 +1,7 @@
 """Generators/labeled_sample.py: the first images of a split and their labels."""
 
+import pathlib
+
 import helpers
 import numpy as np
 import pytest
@@ -39,10 +41,10 @@ def test_a_record_that_cannot_be_read_is_named(tmp_path):
 
 
 def test_a_damaged_shard_is_named(tmp_path):
-    folder = helpers.dotted_shards(tmp_path, validation=3)
-    (shard,) = (folder / "validation").glob("*.tfrecord")
+    dataset = dataset_folder.load(helpers.dotted_shards(tmp_path, validation=3))
+    shard = pathlib.Path(dataset.shards("validation")[0])
     content = bytearray(shard.read_bytes())
     content[50] ^= 1
     shard.write_bytes(content)
     with pytest.raises(UserError, match=f"{shard.name} is damaged"):
-        read_sample(dataset_folder.load(folder), "validation", 16, 3)
+        read_sample(dataset, "validation", 16, 3)
