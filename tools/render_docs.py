@@ -57,8 +57,9 @@ names are undone (`&#039;` is `'`). A record without an id gets that of its pict
 ## Captions
 
 `{suffixes}` beside a picture (`x.txt` or `x.jpg.txt`), in UTF-8, or in UTF-16 with a byte-order mark; of
-several the first with a tag counts. Tags stand between commas (also `\uff0c` and `\u3001`) or tabs, or one a
-line, with spaces or underscores, `\\(` for `(`. A list of names in JSON has them as a text has.
+several the first with a tag counts. Tags stand between commas (also `\uff0c` and `\u3001`), semicolons or
+bars with spaces, or tabs, or one a line, with spaces or underscores, `\\(` for `(`. A list of names in JSON
+has them as a text has.
 
 - **Blanks between tags.** If a text has no comma and a third of its words have underscores (`1girl solo
   long_hair`), blanks separate its tags. If most texts are like this, blanks also separate tags in the

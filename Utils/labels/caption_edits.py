@@ -1,7 +1,7 @@
 """Adds and removes tags in a caption and leaves everything else as it was written.
 
-Order, spelling, separators, line ends and sentences stay. A new tag goes behind the last one, spelled as
-another caption spells it, or else as the tags beside it are spelled.
+Order, spelling, separators, line ends and sentences stay; semicolons and bars become commas. A new tag goes
+behind the last one, spelled as another caption spells it, or else as the tags beside it are spelled.
 """
 
 import collections
@@ -49,6 +49,20 @@ def edit(
     """
     if (names := written_lists.parse(text)) is not None:
         return _edited_list(text, names, add, remove, namespaces)
+    with_commas = captions.with_commas(text)
+    edited = _edited(with_commas, add, remove, namespaces, one_a_line, splitting)
+    return text if edited == with_commas else edited
+
+
+def _edited(
+    text: str,
+    add: Mapping[str, str | None],
+    remove: Collection[str],
+    namespaces: Collection[str],
+    one_a_line: bool,
+    splitting: Splitting,
+) -> str:
+    """Return a text that commas or blanks separate with tags added and removed, as `edit`."""
     # Of fewer words than now the text could tell another separator.
     by_blanks = captions.parse(text, namespaces, splitting).separator == captions.BLANK
     splitting = Splitting(captions.BLANK if by_blanks else captions.COMMA)

@@ -1,9 +1,10 @@
 """Captions: the tags in a text beside a picture, as trainers and Hydrus write it, apart from its sentences.
 
-A caption has its tags between commas (also ``\uff0c`` and ``\u3001``) or tabs, or one a line, with spaces or
-underscores, ``\\(`` for ``(``. What reads as a sentence is no tag: a run without comma of more than 6 words,
-or a text that ends in a full stop. Of the prompts that programs for generating pictures save as captions, the
-marks of weights, ``<lora:x:1>``, BREAK, the negative prompt and the settings are no tags.
+A caption has its tags between commas (also ``\uff0c`` and ``\u3001``), semicolons or bars with spaces, or
+tabs, or one a line, with spaces or underscores, ``\\(`` for ``(``. What reads as a sentence is no tag: a run
+without comma of more than 6 words, or a text that ends in a full stop. Of the prompts that programs for
+generating pictures save as captions, the marks of weights, ``<lora:x:1>``, BREAK, the negative prompt and the
+settings are no tags.
 
 ``1girl solo long_hair`` without a comma is how boorus write three tags, and no way to write one: a tag has
 spaces or underscores. ``1girl solo`` may be one or two; `SeparatorCounts` of all captions tell which.
@@ -28,6 +29,8 @@ BREAKS = r"\|\|\||(?<!\S)BREAK(?!\S)"  # between parts of a caption: kohya's tra
 NETWORKS = r"<(?:lora|lyco|hypernet):[^<>\r\n]*>"  # what a prompt loads beside its words
 MOST_WORDS = 6  # of a tag that is written with spaces
 
+# Of lines without commas: "1girl; solo", "1girl | solo". Names have such letters elsewhere: steins;gate, ;_;
+_OTHER_SEPARATORS = re.compile(r"(?<=[^\W_]|\));(?=\s|$)|(?<=[^\W_]|\)) \|(?= )")
 _WITHOUT_WIDTH = ("\ufeff", "\u200b")
 _CJK_STOP = "\u3002"  # a full stop; the wide commas of a line with it are those of sentences
 _SETTINGS = re.compile(r"^[ \t]*(?:Negative prompt:|Steps: [0-9]+,)", re.MULTILINE)  # of a generated picture
@@ -150,7 +153,7 @@ def parse(text: str, namespaces: Collection[str] = (), splitting: Splitting = TO
     if (names := written_lists.parse(text)) is not None:
         return Caption(names, [], COMMA)
     text, settings = without_settings(text.replace("\0", ""))
-    text = re.sub(NETWORKS, "", re.sub(BREAKS, ",", text)).replace("\t", "\n")
+    text = with_commas(re.sub(NETWORKS, "", re.sub(BREAKS, ",", text)).replace("\t", "\n"))
     lines = [line.strip().removesuffix(",") for line in text.splitlines() if line.strip()]
     separator = _separator_of(lines, splitting.separator)
     if separator == BLANK or (separator == UNCLEAR and splitting.splits_unclear):
@@ -162,6 +165,14 @@ def parse(text: str, namespaces: Collection[str] = (), splitting: Splitting = TO
         _add_line(caption, [line] if is_one_a_line else _parts(line), namespaces)
     caption.sentences.extend(_as_sentence(settings))
     return caption
+
+
+def with_commas(text: str) -> str:
+    """Return a caption with commas in lines whose tags semicolons or bars separate; else as it is."""
+    lines = text.splitlines(keepends=True)
+    is_other = [not (_has_comma(line) or ends_in_stop(line)) for line in lines]
+    mended = [_OTHER_SEPARATORS.sub(",", line) for line in lines]
+    return "".join(mended[row] if is_other[row] else line for row, line in enumerate(lines))
 
 
 def without_settings(text: str) -> tuple[str, str]:

@@ -19,6 +19,8 @@ def edit(text, add=(), remove=(), **options):
     [
         ("1girl, long hair, hat\n", ["red_eyes"], [], "1girl, long hair, hat, red eyes\n"),
         ("1girl,long_hair,hat", ["red_eyes"], ["hat"], "1girl,long_hair,red_eyes"),
+        ("1girl; long hair; hat", ["red_eyes"], ["1girl"], "long hair, hat, red eyes"),
+        ("1girl; long hair | hat", ["hat"], ["red_eyes"], "1girl; long hair | hat"),
         ("1girl, long hair, hat", [], ["1girl"], "long hair, hat"),
         ("1girl, long hair, hat", [], ["long_hair"], "1girl, hat"),
         ("1girl, long hair, hat", [], ["1girl", "long_hair", "hat"], ""),

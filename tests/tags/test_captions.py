@@ -32,6 +32,10 @@ SENTENCE = "A girl with blue hair stands in front of a wall, smiling at the view
         ("1girl\uff0csolo\u3001long hair", ["1girl", "solo", "long hair"], []),
         ("\u5973\u306e\u5b50\uff0c\u7b11\u3046\u3002", [], ["\u5973\u306e\u5b50\uff0c\u7b11\u3046\u3002"]),
         ("1girl\tlong hair\tsolo", ["1girl", "long hair", "solo"], []),
+        ("1girl; long hair; steins;gate; ;_;", ["1girl", "long hair", "steins;gate", ";_;"], []),
+        ("1girl;\r\nlong hair | hat (red) | solo", ["1girl", "long hair", "hat (red)", "solo"], []),
+        ("1girl, steins; gate, a | b", ["1girl", "steins; gate", "a | b"], []),
+        ("She smiles; he waves at us.", [], ["She smiles; he waves at us."]),
         ("1girl, <lora:x:0.8>, solo BREAK hat, <hypernet:y:1>", ["1girl", "solo", "hat"], []),
         (
             "1girl, solo\nNegative prompt: hat, bad hands\nSteps: 20, Sampler: Euler a",
