@@ -136,7 +136,7 @@ POSTS = {
     "names that differ in their suffix": ({"metadata.csv": "file_name,text\n1.png,a\n1.jpg,b\n", "1.png": ONE}, 0, "2 posts"),
     "a table of names and tags": ({"x.csv": "image_id,tags\n1,a b\n2,\n"}, 0, [1, 2]),
     "a table without tags": ({"posts.csv": "id,name\n1,a\n"}, 2, "no source of posts is at"),
-    "a quote without end": ({"posts.csv": CSV + '1,aa,s,"a,f\n2,bb,s,c,f\n'}, 2, "another number of cells"),
+    "a quote without end": ({"posts.csv": CSV + '1,aa,s,"a,f\n2,bb,s,c,f\n'}, 1, "lines 2 to 3 are in one pair"),
     "bytes that are no text": ({"posts.csv": CSV.encode() + b"1,aa,s,\xff\xfe,f\n2,bb,s,c,f\n"}, 0, [2]),
     "a NUL in a table": ({"posts.csv": CSV.encode() + b"1,aa,s,a\0b,f\n2,bb,s,c,f\n"}, 0, [1, 2]),
     "gzip that is damaged": ({"posts.csv.gz": gzip.compress((CSV + "1,aa,s,a,f\n" * 999).encode())[:-30]}, 1, "cannot be read to its end"),

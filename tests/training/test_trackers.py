@@ -34,6 +34,7 @@ def test_tensorboard_reads_what_is_written(tmp_path):
     assert scalars == expected
 
 
+@pytest.mark.draws
 def test_curves_are_drawn_now_and_then_and_at_last(tmp_path, monkeypatch, capsys):
     history = types.SimpleNamespace(rows=[{**row, "learning_rate": 0.1} for row in ROWS])
     path, moment = tmp_path / "curves.png", [0.0]
