@@ -30,6 +30,7 @@ NETWORKS = r"<(?:lora|lyco|hypernet):[^<>\r\n]*>"  # what a prompt loads beside 
 MOST_WORDS = 6  # of a tag that is written with spaces
 
 # Of lines without commas: "1girl; solo", "1girl | solo". Names have such letters elsewhere: steins;gate, ;_;
+_NO_SEPARATOR = re.compile(r"(?<![^\W_])(?<!\)); ")  # x'; DROP TABLE images; --
 _OTHER_SEPARATORS = re.compile(r"(?<=[^\W_]|\));(?=\s|$)|(?<=[^\W_]|\)) \|(?= )")
 _WITHOUT_WIDTH = ("\ufeff", "\u200b")
 _CJK_STOP = "\u3002"  # a full stop; the wide commas of a line with it are those of sentences
@@ -170,7 +171,7 @@ def parse(text: str, namespaces: Collection[str] = (), splitting: Splitting = TO
 def with_commas(text: str) -> str:
     """Return a caption with commas in lines whose tags semicolons or bars separate; else as it is."""
     lines = text.splitlines(keepends=True)
-    is_other = [not (_has_comma(line) or ends_in_stop(line)) for line in lines]
+    is_other = [not (_has_comma(line) or ends_in_stop(line) or _NO_SEPARATOR.search(line)) for line in lines]
     mended = [_OTHER_SEPARATORS.sub(",", line) for line in lines]
     return "".join(mended[row] if is_other[row] else line for row, line in enumerate(lines))
 
