@@ -4,7 +4,6 @@ import gc
 import os
 import pathlib
 import random
-import sys
 
 import pytest
 
@@ -47,8 +46,7 @@ def pytest_collection_finish():
 def pytest_runtest_setup(item):
     """Set what a test sees in any order, alone or not, and what it does without."""
     random.seed(0)  # Keras draws the seeds of weights from this
-    if "train" in sys.modules:
-        _let_draw(item.get_closest_marker("draws") is not None)
+    _let_draw(item.get_closest_marker("draws") is not None)
 
 
 def _let_draw(does):
