@@ -23,7 +23,7 @@ from Utils.data.sources.vocabulary import clean
 from Utils.files import strict_json, text_files, tfrecord
 from Utils.images import codec, image_folder
 from Utils.images.places import Place, join, of_archives
-from Utils.tags import captions, tag_list
+from Utils.tags import captions, tag_categories, tag_list
 
 Tags = str | os.PathLike[str] | Sequence[str]  # the path of a selected_tags.csv, or the names of all labels
 
@@ -108,7 +108,7 @@ def _labels(tags: Tags, num_labels: int) -> dict[str, int]:
     """Return ``{name: label}``; of a list with ratings also ``{"rating:" + name: label}``."""
     if isinstance(tags, (str, os.PathLike)):
         frame = tag_list.read(tags)
-        prefixes = np.where(frame["category"] == tag_list.CATEGORIES["rating"], "rating:", "")
+        prefixes = np.where(frame["category"] == tag_categories.CODES["rating"], "rating:", "")
         names = [prefix + name for prefix, name in zip(prefixes, frame["name"], strict=True)]
     else:
         names = list(tags)

@@ -29,7 +29,7 @@ from Utils.evaluation import (
     thresholds,
 )
 from Utils.evaluation.chunked_matrix import as_stored
-from Utils.tags.tag_list import category_code, category_name, category_names
+from Utils.tags import tag_categories
 
 TABLES = ("seed",)
 RANKS = (2380, 2000)  # first ranks of the rarer tags, of all and of the general ones
@@ -226,8 +226,8 @@ def terminal_text(values: dict[str, Any]) -> str:
 
 
 def _category_name(dump: predictions.Dump, category: str) -> str:
-    names = category_names(dump.tags)
-    return category_name(category_code(category, names), names)
+    names = tag_categories.names_of(dump.tags)
+    return tag_categories.name_of(tag_categories.code_of(category, names), names)
 
 
 def row(

@@ -33,7 +33,7 @@ from Utils.files.atomic import read_json, replacing, write_json
 from Utils.files.output_files import FileKind, has_header, require_replaceable_file
 from Utils.labels import cleanlab_engine, confident_learning
 from Utils.report import svg_charts
-from Utils.tags import tag_list
+from Utils.tags import tag_categories, tag_list
 
 TAGS_AT_A_TIME = 128
 COLUMNS = ("tag", "tag_id", "post_id", "probability", "label", "score")
@@ -156,8 +156,8 @@ def _columns(dump: predictions.Dump, options: argparse.Namespace) -> np.ndarray:
         print(f"not audited, as an audit knows tags by name: {repeated}", file=sys.stderr)
     columns = np.flatnonzero(~dump.tags["name"].duplicated(keep=False))
     if options.category:
-        names = tag_list.category_names(dump.tags)
-        codes = [tag_list.category_code(name, names) for name in options.category]
+        names = tag_categories.names_of(dump.tags)
+        codes = [tag_categories.code_of(name, names) for name in options.category]
         columns = columns[dump.tags["category"].isin(codes).to_numpy()[columns]]
     num_positives = np.zeros(len(dump.tags), np.int64)
     for first in range(0, len(dump.labels), 1024):

@@ -22,7 +22,7 @@ from Utils.data.definition import check_ratings_map
 from Utils.data.sources.stream import PostBlock, Source
 from Utils.files.output_files import FileKind, replacing_file, require_replaceable_file
 from Utils.images import image_folder
-from Utils.tags import tag_list, tag_matching
+from Utils.tags import tag_categories, tag_list, tag_matching
 
 
 def _is_label_matrix(path: pathlib.Path) -> bool:
@@ -160,7 +160,7 @@ def match_tags(tags: pd.DataFrame, source_tags: pd.DataFrame) -> tuple[np.ndarra
 
 
 def _is_rating(tags: pd.DataFrame) -> np.ndarray:
-    return tags["category"].to_numpy() == tag_list.CATEGORIES["rating"]
+    return tags["category"].to_numpy() == tag_categories.CODES["rating"]
 
 
 def rating_columns(tags: pd.DataFrame, source: Source, assignments: Sequence[str]) -> dict[int, int]:

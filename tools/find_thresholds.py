@@ -49,7 +49,7 @@ from Utils.evaluation.predictions import Dump
 from Utils.evaluation.thresholds import OperatingPoint, Rule
 from Utils.files import text_files
 from Utils.files.output_files import require_replaceable_file, require_replaceable_still
-from Utils.tags.tag_list import category_name, category_names
+from Utils.tags import tag_categories
 
 PER = ("all", "category", "tag", "group", "frequency")
 
@@ -143,7 +143,13 @@ def _row(scope: str, name: str, point: OperatingPoint, options: argparse.Namespa
 
 def _per_category(dump: Dump, rule: Rule, options: argparse.Namespace) -> Chosen:
     rows = [
-        _row("category", category_name(code, category_names(dump.tags)), point, options, category=code)
+        _row(
+            "category",
+            tag_categories.name_of(code, tag_categories.names_of(dump.tags)),
+            point,
+            options,
+            category=code,
+        )
         for code, point in _category_points(dump, rule).items()
     ]
     return rows, {}

@@ -23,7 +23,7 @@ from Utils.command.text import markdown_table
 from Utils.evaluation import results_table
 from Utils.files.output_files import replacing_file, require_replaceable_file
 from Utils.report import svg_charts
-from Utils.tags import tag_list
+from Utils.tags import tag_categories
 
 MAX_LABELED = 12  # up to so many points all have labels; of more, only those on the frontier
 
@@ -103,7 +103,7 @@ def points(rows: pd.DataFrame, options: argparse.Namespace) -> list[Point]:
     """Return the `Point` of every row that is asked for and has both scores and speed."""
     category = options.category
     if category not in ("all", *rows["category"]):
-        category = tag_list.category_name(tag_list.category_code(category))
+        category = tag_categories.name_of(tag_categories.code_of(category))
     scored = rows.loc[
         (rows["category"] == category) & (rows["from_rank"] == options.from_rank) & rows["F1"].notna()
     ]

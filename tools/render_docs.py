@@ -17,7 +17,7 @@ from Utils.data import danbooru_fields
 from Utils.data.sources import danbooru_post, detection, sidecar_folders
 from Utils.files import compressed
 from Utils.files.atomic import ROOT, replacing
-from Utils.tags import captions, tag_list
+from Utils.tags import captions, tag_categories
 
 RELIABILITY = """# Reliability
 
@@ -110,7 +110,7 @@ def data() -> str:
         (meaning, ", ".join(f"`{name}`" for name in names), text)
         for meaning, (text, names) in danbooru_post.FIELD_MEANINGS.items()
     ]
-    codes = {code: name for name, code in tag_list.CATEGORIES.items()}
+    codes = {code: name for name, code in tag_categories.CODES.items()}
     numbers = sorted({*codes, *danbooru_fields.E621_CATEGORIES})
     categories = [
         (str(code), codes.get(code, ""), danbooru_fields.E621_CATEGORIES.get(code, "")) for code in numbers

@@ -49,7 +49,7 @@ from Utils.files import atomic, text_files
 from Utils.files.atomic import git_commit, to_path
 from Utils.files.output_folders import replacing_folder, require_replaceable_folder
 from Utils.images import image_folder, picture_index, places
-from Utils.tags import captions, tag_list
+from Utils.tags import captions, tag_categories, tag_list
 
 FOLDERS = "folders"  # kind of source: pictures without texts, with --folder-tags
 EXPORTS = {
@@ -312,7 +312,7 @@ def notes_after(
             notes.append(
                 f"{key} names {counted(len(unknown), 'tag')} that no post has, for instance {unknown[0]}"
             )
-    is_general = (selected.tags["category"] == tag_list.CATEGORIES["general"]).all()
+    is_general = (selected.tags["category"] == tag_categories.CODES["general"]).all()
     if is_general and not options.tags:
         notes.append(
             f"{counted(len(selected.tags), 'tag counts', 'tags count')} as general, as no category is named; "

@@ -52,6 +52,19 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: i
     return "\n".join([lines[0], f"|{'|'.join(rule)}|", *lines[1:]])
 
 
+def whole_number(text: str) -> int | None:
+    """Return the integer that "7", "7.0" or "7e3" stand for; None for any other text."""
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return int(value) if value.is_integer() else None
+
+
 def composed(name: str) -> str:
     """Return a name with composed letters (NFC): macOS writes an accent as a letter of its own."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)

@@ -15,7 +15,7 @@ from Utils.comparison.tagger_scores import TaggerScores
 from Utils.evaluation import alignment, bootstrap, leakage, predictions, same_pictures
 from Utils.evaluation.alignment import MatrixView
 from Utils.evaluation.chunked_matrix import Matrix
-from Utils.tags import tag_list
+from Utils.tags import tag_categories
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ class SharedTags:
     def tags(self) -> pd.DataFrame:
         """The judged tags: K rows of a tag list."""
         frame = self.aligned.tags.iloc[self.judged].reset_index(drop=True).assign(count=0)
-        return tag_list.with_category_names(frame, tag_list.category_names(self.aligned.tags))
+        return tag_categories.with_names(frame, tag_categories.names_of(self.aligned.tags))
 
 
 def share_tags(
@@ -84,10 +84,10 @@ def share_tags(
     if posts.is_closed or only_labeled:
         judged = shared & is_labeled
     else:
-        codes, names = aligned.tags["category"].to_numpy(), tag_list.category_names(aligned.tags)
+        codes, names = aligned.tags["category"].to_numpy(), tag_categories.names_of(aligned.tags)
         judged = shared & np.isin(codes, codes[shared & is_labeled])
         for code in dict.fromkeys(codes[shared & ~judged].tolist()):
-            absent[tag_list.category_name(code, names)] = int((shared & (codes == code)).sum())
+            absent[tag_categories.name_of(code, names)] = int((shared & (codes == code)).sum())
     if not judged.any():
         raise UserError(
             f"none of the {int(shared.sum())} tags that all taggers have is among the {len(posts.tags)} of "

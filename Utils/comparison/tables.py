@@ -19,7 +19,7 @@ from Utils.files import csv_tables
 from Utils.files.atomic import provenance, write_json
 from Utils.files.output_folders import FolderKind
 from Utils.serving import tag_selection
-from Utils.tags import tag_list
+from Utils.tags import tag_categories
 
 COMPARISON = FolderKind(
     "a comparison of taggers",
@@ -214,7 +214,7 @@ def _tag_rows(result: Comparison) -> Iterator[list[Any]]:
         *(each.f1_of_tags().tolist() for each in scored),
         *(each.precisions.tolist() for each in scored),
     ]
-    category_names = tag_list.category_names(aligned.tags)
+    category_names = tag_categories.names_of(aligned.tags)
     described = aligned.tags[["tag_id", "name", "category"]].itertuples(index=False)
     for tag, (tag_id, name, code) in enumerate(described):
         place = place_of.get(tag)
@@ -222,7 +222,7 @@ def _tag_rows(result: Comparison) -> Iterator[list[Any]]:
         cells = [None] * len(values) if place is None else [column[place] for column in values]
         count = None if place is None else positives[place]
         yield [
-            int(tag_id), name, tag_list.category_name(code, category_names), int(place is not None),
+            int(tag_id), name, tag_categories.name_of(code, category_names), int(place is not None),
             sum(row >= 0 for row in columns[tag]), int(in_labels[tag]), count, *own, *cells,
         ]  # fmt: skip
 

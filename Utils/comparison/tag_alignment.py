@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from Utils.tags import tag_list
+from Utils.tags import tag_categories
 from Utils.tags.tag_matching import spelling
 
-RATING = tag_list.CATEGORIES["rating"]
+RATING = tag_categories.CODES["rating"]
 _EQUAL_NAMES = 0.5  # share of common ids above which two lists have ids of one booru
 
 Key = tuple[bool, str]  # (whether a rating, spelling): the rating general is no tag general
@@ -151,5 +151,5 @@ def _described(lists: Sequence[pd.DataFrame], columns: np.ndarray) -> pd.DataFra
     )
     names: dict[int, str] = {}
     for part in reversed(lists):
-        names |= tag_list.category_names(part)
-    return tag_list.with_category_names(frame, names)
+        names |= tag_categories.names_of(part)
+    return tag_categories.with_names(frame, names)

@@ -16,7 +16,7 @@ import pandas as pd
 from Utils.evaluation import average_precision, calibration, jackknife, paired_bootstrap, scores
 from Utils.evaluation.alignment import MatrixView
 from Utils.evaluation.paired_bootstrap import Difference, ModelScores
-from Utils.tags import tag_list
+from Utils.tags import tag_categories
 
 METRICS = ("micro_F1", "macro_F1", "macro_AP")
 # Bands of the number of judged posts on which a tag is true: from here to the next, without it.
@@ -115,13 +115,13 @@ def score(
 def _by_category(
     probabilities: MatrixView, labels: np.ndarray, tags: pd.DataFrame, precisions: np.ndarray
 ) -> list[PartScores]:
-    names, parts = tag_list.category_names(tags), []
+    names, parts = tag_categories.names_of(tags), []
     codes = tags["category"].to_numpy()
     for code in dict.fromkeys(codes.tolist()):
         columns = np.flatnonzero(codes == code)
         view, true = probabilities.select_columns(columns), labels[:, columns]
         threshold, counts = paired_bootstrap.counts_at_equality(view, true)
-        name = tag_list.category_name(code, names)
+        name = tag_categories.name_of(code, names)
         parts.append(_part(name, counts, float(threshold), precisions[columns]))
     return parts
 

@@ -19,8 +19,7 @@ import pandas as pd
 from Utils.command.cli import UserError
 from Utils.command.text import counted
 from Utils.images.image_folder import composed, parse_id
-from Utils.tags import tag_list
-from Utils.tags.tag_list import CATEGORIES
+from Utils.tags import tag_categories
 
 STATUSES = ("deleted", "banned", "pending", "flagged", "hidden")  # bit i of a post's status is STATUSES[i]
 STATUS_FIELDS = {name: "hidden" if name == "hidden" else f"is_{name}" for name in STATUSES}
@@ -35,14 +34,16 @@ E621_CATEGORIES = {
     7: "meta", 8: "lore",
 }  # fmt: skip
 _NAMED = 10**10  # above every code that a source may write, or that is made from a name
-OTHER_CATEGORIES = {name: _NAMED + code for code, name in E621_CATEGORIES.items() if name not in CATEGORIES}
+OTHER_CATEGORIES = {
+    name: _NAMED + code for code, name in E621_CATEGORIES.items() if name not in tag_categories.CODES
+}
 # What sites and programs call the categories, beside their names: Hydrus, Gelbooru, plurals.
 CATEGORY_SPELLINGS = {
     "creator": "artist", "series": "copyright", "metadata": "meta", "artists": "artist",
     "characters": "character", "copyrights": "copyright",
 }  # fmt: skip
 # The prefix of a tag ("character:saber", as Hydrus and some sites write it) and the category that it names.
-NAMESPACES = {**{name: name for name in (*CATEGORIES, *OTHER_CATEGORIES)}, **CATEGORY_SPELLINGS}
+NAMESPACES = {**{name: name for name in (*tag_categories.CODES, *OTHER_CATEGORIES)}, **CATEGORY_SPELLINGS}
 _FIRST_MADE_CODE = 1000  # of categories with other names
 _names_read: dict[int, str] = {}  # a memory, no state: the same name gives the same code in every process
 
@@ -159,18 +160,18 @@ def parse_status(record: Mapping[str, Any]) -> int:
 def parse_category(category: Any) -> int:
     """Return the code of a tag category written as 4, "4" or "character"; general (0) for none at all.
 
-    Unlike `Utils.tags.tag_list.category_code` it accepts any name: other boorus have categories of their own.
-    A name that CATEGORIES and OTHER_CATEGORIES lack gets a code made from it, the same one everywhere;
+    Unlike `Utils.tags.tag_categories.code_of` it accepts any name: other boorus have categories of their own.
+    A name that is not among the usual or OTHER_CATEGORIES gets a code made from it, the same everywhere;
     `source_category_names` has it. Raises FieldError for what is neither a name nor a code.
     """
     text = "" if category is None else str(category).strip().lower()
     if isinstance(category, bool):
         raise FieldError(f"category {text} is neither a code nor a name")
     if text in ("", "none", "nan"):
-        return CATEGORIES["general"]
+        return tag_categories.CODES["general"]
     text = CATEGORY_SPELLINGS.get(text, text)
-    if text in CATEGORIES:
-        return CATEGORIES[text]
+    if text in tag_categories.CODES:
+        return tag_categories.CODES[text]
     number = text.removesuffix(".0")
     if number.isdecimal() and number.isascii() and len(number) < 10:
         return int(number)
@@ -191,7 +192,7 @@ def split_namespace(name: str) -> tuple[str, str]:
 
 
 def source_category_names() -> dict[int, str]:
-    """Return ``{code: name}`` of the categories beside CATEGORIES that sources have named so far."""
+    """Return ``{code: name}`` of the categories beside the usual ones that sources have named so far."""
     return dict(_names_read)
 
 
@@ -205,8 +206,8 @@ def numbered(tags: pd.DataFrame) -> pd.DataFrame:
     names = source_category_names()
     if np.isin(codes, list(OTHER_CATEGORIES.values())).any():
         code_of = {name: code for code, name in E621_CATEGORIES.items()}
-        moved = {CATEGORIES["meta"]: code_of["meta"]}
+        moved = {tag_categories.CODES["meta"]: code_of["meta"]}
         moved |= {code: code_of[name] for name, code in OTHER_CATEGORIES.items()}
         codes = np.array([moved.get(code, code) for code in codes.tolist()], np.int64)
         names |= E621_CATEGORIES
-    return tag_list.with_category_names(tags.assign(category=codes), names)
+    return tag_categories.with_names(tags.assign(category=codes), names)

@@ -16,7 +16,7 @@ from Utils.data.sources import stream
 from Utils.data.sources.stream import Source
 from Utils.images import image_folder
 from Utils.images.picture_index import PictureIndex
-from Utils.tags import tag_list
+from Utils.tags import tag_categories
 
 _SAMPLE = 200  # pictures whose size the default definition looks at
 TINY = 32  # pixels of the longer side
@@ -147,7 +147,7 @@ def select(
     if not passed.any():
         raise UserError(_no_tags(definition, tag_steps, candidates, images))
     tags, labels = selection.final_tag_list(candidates, passed, ratings)
-    tags = tag_list.with_category_names(tags, tag_list.category_names(source.tags))
+    tags = tag_categories.with_names(tags, tag_categories.names_of(source.tags))
     selected = Selection(
         definition=definition,
         blocks=blocks,
@@ -177,7 +177,7 @@ def _filtered(source: Source, post_filter: selection.PostFilter) -> list[Selecte
 
 def _rating_labels(tags: pd.DataFrame, rating_names: dict[int, str]) -> dict[int, int]:
     """Return ``{code point of a letter: label}`` of the ratings among the tags of a list."""
-    is_rating = tags["category"] == tag_list.CATEGORIES["rating"]
+    is_rating = tags["category"] == tag_categories.CODES["rating"]
     label_of_rating = {name: label for label, name in enumerate(tags["name"][is_rating])}
     return {code: label_of_rating[name] for code, name in rating_names.items()}
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from Utils.data.definition import Definition
-from Utils.tags import tag_list
+from Utils.tags import tag_categories
 
 # Words about the quality, size and age of a picture, which captions for image generators begin with. They are
 # no content that a tagger could see in a picture of its size.
@@ -51,9 +51,9 @@ def propose(name: str, num_posts: int, tags: Any, longest_side: int) -> tuple[De
     least = min(by_number, max(most, 1))
     shares = _value_at(_SHARES, num_posts)
     side = _SIDES[min(bisect.bisect_left(_SIDES, longest_side), len(_SIDES) - 1)]
-    names, left_out = tag_list.category_names(tags), ("meta", "rating")
+    names, left_out = tag_categories.names_of(tags), ("meta", "rating")
     codes = sorted(int(code) for code in tags["category"].unique())
-    categories = [code for code in codes if tag_list.category_name(code, names) not in left_out] or [0]
+    categories = [code for code in codes if tag_categories.name_of(code, names) not in left_out] or [0]
     definition = Definition(
         name=re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".-") or "dataset",
         image_size=side,

@@ -13,7 +13,8 @@ from Utils.command.cli import UserError, suggest
 from Utils.data.danbooru_fields import OTHER_CATEGORIES, RATING_NAMES, STATUSES, plain_name
 from Utils.files import damage, text_files
 from Utils.files.atomic import AnyPath
-from Utils.tags.tag_list import RATINGS, category_code
+from Utils.tags import tag_categories
+from Utils.tags.tag_list import RATINGS
 
 SPLITS = ("train", "validation", "test")
 SPLIT_MODULUS = 1000  # ranges of splits are of the post id modulo 1000, as Danbooru's folders of images are
@@ -180,7 +181,7 @@ def _check_categories(value: Any) -> tuple[int | str, ...]:
 
 def _category(item: Any) -> int | str:
     text = str(item).strip().lower()
-    return text if text == "meta" or text in OTHER_CATEGORIES else category_code(item)
+    return text if text == "meta" or text in OTHER_CATEGORIES else tag_categories.code_of(item)
 
 
 def check_ratings_map(value: Any) -> dict[str, str] | None:

@@ -15,7 +15,7 @@ import pandas as pd
 from Utils.command.text import join_names
 from Utils.data.definition import spelling
 from Utils.data.sources.stream import BLOCK_SIZE, PostBlock, Source, sort_each_row
-from Utils.tags import tag_list
+from Utils.tags import tag_categories, tag_list
 
 NO_SIDECAR = "no sidecar"  # why the source of sidecars rejects a picture, which may still have a folder
 _KOHYA = re.compile(r"(\d+)_(.+)")
@@ -102,7 +102,7 @@ def _note(counts: collections.Counter[str], repeats: dict[str, int]) -> str:
 def _with_tags(tags: pd.DataFrame, ids: dict[str, int], gained: collections.Counter[str]) -> pd.DataFrame:
     """Return the tags with those of folders, by id, and with the posts that each gained."""
     known = set(tags["name"])
-    new = [(ids[name], name, tag_list.CATEGORIES["general"], 0) for name in gained if name not in known]
+    new = [(ids[name], name, tag_categories.CODES["general"], 0) for name in gained if name not in known]
     frame = pd.concat([tags, pd.DataFrame(new, columns=tags.columns)], ignore_index=True)
     frame["count"] += frame["name"].map(gained).fillna(0).astype(np.int64)
     return frame.astype(tags.dtypes).sort_values("tag_id", ignore_index=True)

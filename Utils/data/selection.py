@@ -21,8 +21,8 @@ from Utils.data.danbooru_fields import RATING_NAMES, SAFE, STATUSES, require_one
 from Utils.data.definition import SPLIT_MODULUS, SPLITS, Definition
 from Utils.data.sources.stream import PostBlock, sort_each_row
 from Utils.data.split_list import split_rule
-from Utils.tags import tag_list
-from Utils.tags.tag_list import CATEGORIES, RATINGS, ordered
+from Utils.tags import tag_categories
+from Utils.tags.tag_list import RATINGS, ordered
 
 FIRST_RATING_ID = 9999999  # general; the other three count down, as in released tag lists
 
@@ -85,9 +85,9 @@ def category_codes(tags: pd.DataFrame, definition: Definition) -> list[int]:
 
     A name that the source does not have gives none: another source of the same definition may have it.
     """
-    names = tag_list.category_names(tags)
+    names = tag_categories.names_of(tags)
     code_of = {name: code for code, name in names.items()}
-    meta = [] if CATEGORIES["meta"] in names else [CATEGORIES["meta"]]
+    meta = [] if tag_categories.CODES["meta"] in names else [tag_categories.CODES["meta"]]
     codes = []
     for category in definition.categories:
         if isinstance(category, int):
@@ -327,7 +327,10 @@ def rating_tags(
     posts = collections.Counter()
     for letter, name in names.items():
         posts[name] += rating_counts.get(letter, 0)
-    rows = [(FIRST_RATING_ID - i, name, CATEGORIES["rating"], posts[name]) for i, name in enumerate(RATINGS)]
+    rows = [
+        (FIRST_RATING_ID - i, name, tag_categories.CODES["rating"], posts[name])
+        for i, name in enumerate(RATINGS)
+    ]
     frame = pd.DataFrame(rows, columns=["tag_id", "name", "category", "count"])
     return frame, {ord(letter): name for letter, name in names.items()}
 

@@ -14,7 +14,7 @@ from Utils.data.dataset_selection import Selection
 from Utils.data.dataset_writer import ImagesOfTags
 from Utils.data.default_definition import QUALITY_WORDS
 from Utils.data.selection import Step
-from Utils.tags import captions, tag_list
+from Utils.tags import captions, tag_categories
 
 SHOWN = 10  # of the most and of the least frequent tags
 _WIDTH = 44
@@ -96,8 +96,8 @@ def count_categories(tags: pd.DataFrame) -> dict[str, int]:
     """Return ``{category name: tags}`` in the order of the list."""
     counts = tags["category"].value_counts(sort=False)
     rows = zip(counts.index.tolist(), counts.tolist(), strict=True)
-    names = tag_list.category_names(tags)
-    return {tag_list.category_name(code, names): number for code, number in rows}
+    names = tag_categories.names_of(tags)
+    return {tag_categories.name_of(code, names): number for code, number in rows}
 
 
 def _line(name: str, number: int) -> str:

@@ -24,7 +24,7 @@ from Utils.files import compressed, text_columns
 from Utils.files.atomic import AnyPath, require_file
 from Utils.files.csv_stream import CsvStream
 from Utils.images.image_folder import is_unicode
-from Utils.tags import tag_list
+from Utils.tags import tag_categories
 
 _MOST_SHOWN = 3  # examples in a sentence
 _DATED = re.compile(r"tags-\d{4}-\d\d-\d\d\.csv")  # the name of e621's exports
@@ -301,7 +301,7 @@ def _read_tags(exports: TagExports, path: pathlib.Path) -> None:
 
 def _name_codes(exports: TagExports, path: pathlib.Path, codes: Mapping[Any, int]) -> None:
     """Turn the file's own codes into those of their names, by categories.json or as e621 numbers them."""
-    names = tag_list.read_category_names(path)
+    names = tag_categories.read_names(path)
     is_e621 = not names and (bool(_DATED.match(path.name)) or not {7, 8}.isdisjoint(codes.values()))
     if is_e621:
         names = danbooru_fields.E621_CATEGORIES

@@ -15,7 +15,7 @@ from Utils.data.picture_contents import CHANGED_OR_OTHERS
 from Utils.evaluation import chunked_matrix, same_pictures
 from Utils.evaluation.chunked_matrix import Matrix
 from Utils.evaluation.predictions import Dump
-from Utils.tags import tag_list, tag_matching
+from Utils.tags import tag_categories, tag_matching
 from Utils.tags.tag_list import COLUMNS
 
 
@@ -131,7 +131,7 @@ def _report_other_categories(dump: Dump, tags: pd.DataFrame, first: pd.DataFrame
     differing = np.flatnonzero(tags["category"].to_numpy() != first["category"].to_numpy())
     if len(differing):
         pairs = [
-            [tag_list.category_name(code, tag_list.category_names(frame)) for code in frame["category"]]
+            [tag_categories.name_of(code, tag_categories.names_of(frame)) for code in frame["category"]]
             for frame in (first.iloc[differing], tags.iloc[differing])
         ]
         examples = [

@@ -24,7 +24,7 @@ from Utils.evaluation import chunked_matrix
 from Utils.files import arrays, csv_tables
 from Utils.files.atomic import read_json, write_json
 from Utils.files.output_folders import FolderKind, replacing_folder
-from Utils.tags import tag_list
+from Utils.tags import tag_categories, tag_list
 
 PROBABILITIES, LABELS, IDS, TAGS, INFO = (
     "probabilities.npy", "labels.npy", "image_ids.npy", tag_list.FILE, "dump.json",
@@ -35,7 +35,7 @@ MODEL_DIGEST = "model_sha256"  # in dump.json: `model_files.digest_in_run` of th
 DTYPES = ("float16", "float32")
 DUMP = FolderKind(
     "a dump", (INFO, PROBABILITIES, TAGS),
-    (LABELS, IDS, PICTURES, "rejected.csv", tag_list.CATEGORIES_FILE),
+    (LABELS, IDS, PICTURES, "rejected.csv", tag_categories.FILE),
     inventory=INFO,
 )  # fmt: skip
 
@@ -364,10 +364,10 @@ def select(
     columns = np.arange(len(tags))
     scope = "the tag list"
     if category is not None:
-        names = tag_list.category_names(tags)
-        code = tag_list.category_code(category, names)
+        names = tag_categories.names_of(tags)
+        code = tag_categories.code_of(category, names)
         columns = np.flatnonzero(tags["category"].to_numpy() == code)
-        scope = f"category {tag_list.category_name(code, names).removeprefix('category ')}"
+        scope = f"category {tag_categories.name_of(code, names).removeprefix('category ')}"
     if start < 0 or end < -1:
         raise UserError(f"ranks count from 0, and an end of -1 means all; got start {start}, end {end}")
     ranks = tag_list.popularity_ranks(tags.iloc[columns])

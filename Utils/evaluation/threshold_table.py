@@ -12,7 +12,7 @@ from Utils.command.text import composed, join_names
 from Utils.evaluation import scores
 from Utils.files import csv_tables
 from Utils.files.output_files import FileKind, has_header
-from Utils.tags import tag_list, tag_matching
+from Utils.tags import tag_categories, tag_matching
 
 COLUMNS = (
     "scope", "category", "tag_id", "name", "threshold", "rule", "precision", "recall", "f1", "positives",
@@ -147,7 +147,7 @@ def describe_missing(path: Any, cutoffs: np.ndarray, tags: pd.DataFrame, instead
         instead: what they get, a predicate.
     """
     is_open = np.isnan(cutoffs)
-    names = tags["name"][is_open & (tags["category"].to_numpy() != tag_list.CATEGORIES["rating"])]
+    names = tags["name"][is_open & (tags["category"].to_numpy() != tag_categories.CODES["rating"])]
     if names.empty:
         return ""
     return (
@@ -157,11 +157,11 @@ def describe_missing(path: Any, cutoffs: np.ndarray, tags: pd.DataFrame, instead
 
 def _codes(categories: Iterable[str], tags: pd.DataFrame) -> list[int]:
     """Return the codes of categories that are written as codes or names; -1 for one that the list lacks."""
-    names = tag_list.category_names(tags)
+    names = tag_categories.names_of(tags)
     codes = []
     for category in categories:
         try:
-            codes.append(tag_list.category_code(category, names))
+            codes.append(tag_categories.code_of(category, names))
         except UserError:
             codes.append(-1)
     return codes

@@ -22,7 +22,7 @@ from Utils.data.danbooru_fields import plain_name
 from Utils.evaluation import predictions
 from Utils.files import parquet_files, sqlite_files
 from Utils.files.atomic import require_file
-from Utils.tags import tag_list
+from Utils.tags import tag_categories
 
 MAX_POSTS = 256  # posts remembered for each tag
 _ROWS = 256  # of a dump, at a time
@@ -216,4 +216,4 @@ def folders_of(tags: str | os.PathLike) -> tuple[pathlib.Path | None, pathlib.Pa
 
 def to_json(labels: Iterable[Label]) -> list[dict[str, Any]]:
     """Return labels as dicts with the name of the tag and of its category."""
-    return [{"name": name, "category": tag_list.category_name(code)} for name, code in labels]
+    return [{"name": name, "category": tag_categories.name_of(code)} for name, code in labels]

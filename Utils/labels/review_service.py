@@ -24,7 +24,7 @@ from Utils.labels import decisions, label_lookup
 from Utils.labels.review import VERDICTS, NotAskedError, Review, agreement_rows
 from Utils.serving import http_server, refusal
 from Utils.serving.live_maps import LiveMaps
-from Utils.tags import tag_list
+from Utils.tags import tag_categories
 
 ASSETS = pathlib.Path(__file__).parent / "review_page"
 LIMITS = http_server.ServerLimits(max_bytes=1 << 18, threads=8)
@@ -180,7 +180,7 @@ class Service:
         }
 
     def _category_name(self, code: int) -> str:
-        return tag_list.category_name(code, tag_list.category_names(self._questions.tags))
+        return tag_categories.name_of(code, tag_categories.names_of(self._questions.tags))
 
     def _post(self, post: int) -> Json:
         rows = self.review.rows_of_post(post)

@@ -17,14 +17,14 @@ from Utils.command import programs
 from Utils.command.cli import UserError, WorkError
 from Utils.files.atomic import AnyPath
 from Utils.release import onnx_converter, onnx_runner, quantization
-from Utils.tags import tag_list
+from Utils.tags import tag_categories, tag_list
 
 OPSET = 17  # clients still run onnxruntime 1.17
 INPUT, PROBABILITIES, EMBEDDING = "input", "prediction", "embedding"  # names in model.onnx
 PACKAGES = {"saved_model": (), "litert": ("ai_edge_litert",)}  # of formats other than ONNX
 ONNX_PACKAGES = ("onnx", "onnxruntime", "tf2onnx")
 MAX_BYTES = 2**31 - 2**20  # of the weights of a file without external data: protobuf ends at 2 GiB
-WD_CATEGORIES = tuple(tag_list.CATEGORIES[name] for name in ("rating", "general", "character"))
+WD_CATEGORIES = tuple(tag_categories.CODES[name] for name in ("rating", "general", "character"))
 
 
 def columns(tags: pd.DataFrame, layout: str) -> np.ndarray:
@@ -37,7 +37,7 @@ def columns(tags: pd.DataFrame, layout: str) -> np.ndarray:
     rows = tags.assign(row=np.arange(len(tags)))
     if layout == "full":
         return tag_list.in_blocks(rows)["row"].to_numpy(np.int64)
-    ratings = rows.loc[rows["category"] == tag_list.CATEGORIES["rating"], "name"].tolist()
+    ratings = rows.loc[rows["category"] == tag_categories.CODES["rating"], "name"].tolist()
     if sorted(ratings) != sorted(tag_list.RATINGS):
         raise UserError(
             f"the layout wd needs the four ratings {', '.join(tag_list.RATINGS)} among the tags "
@@ -115,7 +115,7 @@ def preprocessing(image_size: int | None) -> dict[str, Any]:
 
 def categories(tags: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the content of categories.json: the categories of a tag list in its order, with their sizes."""
-    return tag_list.category_sizes(tags)
+    return tag_categories.sizes(tags)
 
 
 def require(formats: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from Utils.command.text import counted
 from Utils.evaluation import calibration
 from Utils.report import svg_charts
 from Utils.report.svg_charts import Axis, Series
-from Utils.tags.tag_list import category_name
+from Utils.tags import tag_categories
 
 CATEGORY_ORDER = (0, 4, 3, 9, 1, 5)  # codes in the order of tables and colors
 BANDS_PER_DECADE = 4  # of tag frequency, for the line of means
@@ -18,7 +18,7 @@ GRAY = 5
 
 def category_color(name: str) -> int:
     """Return the color of a category, the same in every chart; 0 is that of all tags together."""
-    names = ["all", *map(category_name, CATEGORY_ORDER)]
+    names = ["all", *map(tag_categories.name_of, CATEGORY_ORDER)]
     return names.index(name) % 6 if name in names else GRAY
 
 

@@ -16,7 +16,7 @@ from Utils.evaluation import predictions
 from Utils.files import csv_tables
 from Utils.report import client_instructions, report
 from Utils.report.client_instructions import CLIENTS_SIDE
-from Utils.tags import tag_list
+from Utils.tags import tag_categories
 
 RARE = 100  # posts; a tag with fewer is called rare
 
@@ -331,8 +331,8 @@ def _limits(facts: Facts) -> list[str]:
 def _by_category(tags: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """Return (name, rows) of every category in the order of the list."""
     order = dict.fromkeys(tags["category"].tolist())
-    names = tag_list.category_names(tags)
-    return [(tag_list.category_name(code, names), tags.loc[tags["category"] == code]) for code in order]
+    names = tag_categories.names_of(tags)
+    return [(tag_categories.name_of(code, names), tags.loc[tags["category"] == code]) for code in order]
 
 
 def _count(value: int | None) -> str:

@@ -23,7 +23,7 @@ from Utils.evaluation import (
 )
 from Utils.report import examples, figures
 from Utils.report.examples import Shot
-from Utils.tags.tag_list import category_name, category_names
+from Utils.tags import tag_categories
 
 NUM_RESAMPLES = 1000
 MIN_POSITIVES = 5  # positives a tag needs to be listed among the worst
@@ -219,7 +219,7 @@ def columns_by_category(dump: predictions.Dump | alignment.AlignedDumps) -> dict
     codes = dump.tags["category"].to_numpy()
     order = figures.CATEGORY_ORDER
     for code in [*(code for code in order if code in codes), *sorted(set(codes) - set(order))]:
-        name = category_name(code, category_names(dump.tags))
+        name = tag_categories.name_of(code, tag_categories.names_of(dump.tags))
         columns[name] = np.flatnonzero(codes == code)
     if len(columns) == 2:
         columns.popitem()  # the only category is all of it
@@ -302,7 +302,7 @@ def tag_table(dump: predictions.Dump, counts: scores.Counts) -> list[TagRow]:
     by_tag = (scores.precision(counts), scores.recall(counts), scores.f_beta(counts))
     columns = (
         dump.tags["name"].to_list(),
-        [category_name(code, category_names(dump.tags)) for code in dump.tags["category"]],
+        [tag_categories.name_of(code, tag_categories.names_of(dump.tags)) for code in dump.tags["category"]],
         dump.tags["count"].to_list(),
         *(part.tolist() for part in (counts.positives, counts.predicted, counts.tp, counts.fp, counts.fn)),
         *([_none_if_nan(value) for value in part.tolist()] for part in by_tag),

@@ -17,7 +17,7 @@ from Utils.data.sources import json_lines
 from Utils.data.tag_exports import TagRules
 from Utils.files import compressed, damage, text_files
 from Utils.files.atomic import require_file
-from Utils.tags import tag_list
+from Utils.tags import tag_categories, tag_list
 
 if TYPE_CHECKING:
     from Utils.serving.tag_selection import ScoredTag
@@ -123,9 +123,9 @@ def from_options(
     replaced = dict(_replacement(word) for word in options.replace)
     rules = dataclasses.replace(rules, aliases={**rules.aliases, **replaced})
     _require_no_circle(rules.aliases)
-    category_names = tag_list.category_names(tags)
+    category_names = tag_categories.names_of(tags)
     known = {
-        name: (int(tag_id), int(code), tag_list.category_name(code, category_names), bool(may))
+        name: (int(tag_id), int(code), tag_categories.name_of(code, category_names), bool(may))
         for tag_id, name, code, may in zip(tags["tag_id"], names, tags["category"], allowed, strict=True)
     }
     implied = {end for ends in rules.implications.values() for end in ends}

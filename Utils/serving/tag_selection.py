@@ -20,13 +20,13 @@ from Utils.files.atomic import AnyPath
 from Utils.serving import tag_edits
 from Utils.serving.dump_predictions import DumpPredictions
 from Utils.serving.onnx_tagger import ServingTagger
-from Utils.tags import tag_list
+from Utils.tags import tag_categories, tag_list
 
 THRESHOLD, CHARACTER_THRESHOLD = 0.35, 0.85  # of most clients of WD taggers
 DEFAULTS = f"{THRESHOLD:g}, characters {CHARACTER_THRESHOLD:g}"  # these two in words
 MCUT_CHARACTER_FLOOR = 0.15  # no character below it, wherever the gap is: most images show none that is known
 SHOWN_NAMES = 5  # of the names that a model does not know
-RATING, CHARACTER = tag_list.CATEGORIES["rating"], tag_list.CATEGORIES["character"]
+RATING, CHARACTER = tag_categories.CODES["rating"], tag_categories.CODES["character"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,8 +175,8 @@ def _allowed_tags(
     if options.exclude:
         allowed &= ~_named_tags(tags, options.exclude, "--exclude", warn)
     if options.categories:
-        names = tag_list.category_names(tags)
-        codes = [tag_list.category_code(name, names) for name in options.categories]
+        names = tag_categories.names_of(tags)
+        codes = [tag_categories.code_of(name, names) for name in options.categories]
         allowed &= tags["category"].isin(codes).to_numpy()
     if not (allowed & (tags["category"].to_numpy() != RATING)).any():
         raise UserError("--only, --exclude and --categories leave no tag of this model")
@@ -251,9 +251,9 @@ class TagSelector:
         self.edits = edits
         self._ids, self._names = tags["tag_id"].tolist(), tags["name"].tolist()
         self._codes = tags["category"].to_numpy()
-        names = tag_list.category_names(tags)
+        names = tag_categories.names_of(tags)
         self._category_names = {
-            code: tag_list.category_name(code, names) for code in np.unique(self._codes).tolist()
+            code: tag_categories.name_of(code, names) for code in np.unique(self._codes).tolist()
         }
         self._ratings = np.flatnonzero(self._codes == RATING)
         self.allowed = np.ones(len(tags), bool) if allowed is None else allowed

@@ -19,7 +19,7 @@ from Utils.files.locking import try_lock
 from Utils.files.output_files import FileKind, has_header
 from Utils.images import image_folder
 from Utils.serving.tag_selection import Selection
-from Utils.tags import tag_list
+from Utils.tags import tag_categories
 
 CSV_COLUMNS = ("path", "category", "name", "probability")
 
@@ -47,7 +47,7 @@ def record(path: AnyPath, selection: Selection) -> Record:
     """Return the record of an image, ready for JSON."""
     by_category: dict[str, dict[str, float]] = {}
     for tag in selection.tags:
-        category = tag.category_name or tag_list.category_name(tag.category)
+        category = tag.category_name or tag_categories.name_of(tag.category)
         by_category.setdefault(category, {})[tag.name] = _rounded(tag.probability)
     return {
         "path": image_folder.printable(str(path)),

@@ -37,7 +37,7 @@ from Utils.serving.live_maps import LiveMaps
 from Utils.serving.micro_batching import MicroBatcher
 from Utils.serving.onnx_tagger import ServingTagger
 from Utils.serving.refusal import RefusedError
-from Utils.tags import sidecars, tag_list
+from Utils.tags import sidecars, tag_categories, tag_list
 
 ASSETS = pathlib.Path(__file__).parent / "tagging_page"
 # Bodies that are taken as an image; curl --data-binary sends the last type unless told otherwise.
@@ -263,7 +263,7 @@ def tag_descriptions(service: TaggingService) -> list[dict[str, Any]]:
             "tag_id": tag_id,
             "name": name,
             "spaced": sidecars.spaced(name),
-            "category": tag_list.category_name(code, tag_list.category_names(service.tagger.tags)),
+            "category": tag_categories.name_of(code, tag_categories.names_of(service.tagger.tags)),
             "count": count,
             "threshold": None if code == tag_selection.RATING else round(float(threshold), 6),
         }

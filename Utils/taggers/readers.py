@@ -16,7 +16,7 @@ from Utils.command.cli import UserError
 from Utils.files.atomic import read_json
 from Utils.taggers import geometry, tag_files
 from Utils.taggers.preparation import Preparation
-from Utils.tags import tag_list
+from Utils.tags import tag_categories, tag_list
 
 IMAGENET: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 CLIP: dict[str, Any] = {
@@ -78,12 +78,12 @@ def _selected_tags(path: pathlib.Path) -> Contents:
 
 def _categories_note(path: pathlib.Path, tags: pd.DataFrame) -> tuple[str, ...]:
     """e621's lists use 5 for species, which is meta at Danbooru: nothing in the file says which it is."""
-    names = tag_list.category_names(tags)
+    names = tag_categories.names_of(tags)
     codes = set(tags["category"].tolist())
     if 5 in codes and codes & {6, 7, 8} - set(names) and 5 not in names:
         return (
             f"{path.name} has categories of e621; category 5 is shown as meta, as at Danbooru. A "
-            f'{tag_list.CATEGORIES_FILE} beside it names it: [{{"category": 5, "name": "species"}}, ...]',
+            f'{tag_categories.FILE} beside it names it: [{{"category": 5, "name": "species"}}, ...]',
         )
     return ()
 
@@ -177,7 +177,7 @@ def _deepdanbooru(path: pathlib.Path) -> Contents:
 
 def _deepdanbooru_categories(folder: pathlib.Path, names: list[str]) -> tuple[list[str], tuple[str, ...]]:
     """Return the name of each tag's category, and notes. System tags are ratings, and else meta."""
-    starts, characters = folder / tag_list.CATEGORIES_FILE, folder / "tags-character.txt"
+    starts, characters = folder / tag_categories.FILE, folder / "tags-character.txt"
     if starts.is_file():
         rows = read_json(starts, [{"name": str, "start_index": int}])
         if wrong := [row["start_index"] for row in rows if row["start_index"] < 0]:

@@ -16,7 +16,7 @@ from Utils.command.text import composed
 from Utils.evaluation import threshold_table
 from Utils.files import csv_tables, damage, text_files
 from Utils.files.atomic import read_json, require_file
-from Utils.tags import tag_list
+from Utils.tags import tag_categories, tag_list
 
 _SYNONYMS = {"series": "copyright", "ratings": "rating", "characters": "character", "artists": "artist"}
 _FIRST_FREE_CODE = 10  # of categories that have only a name; boorus use the codes below
@@ -28,14 +28,14 @@ def frame(names: Sequence[str], categories: Sequence[str]) -> pd.DataFrame:
     """Return the list of L tags, row i for output i, from their names and the names of their categories."""
     names = [*map(composed, names)]
     words = [_SYNONYMS.get(name.lower(), name.lower()) for name in categories]
-    others = sorted({word for word in words if word not in tag_list.CATEGORIES})
-    codes = tag_list.CATEGORIES | {word: _FIRST_FREE_CODE + place for place, word in enumerate(others)}
+    others = sorted({word for word in words if word not in tag_categories.CODES})
+    codes = tag_categories.CODES | {word: _FIRST_FREE_CODE + place for place, word in enumerate(others)}
     tags = pd.DataFrame(
         {"tag_id": [tag_list.name_id(name) for name in names], "name": pd.Series(names, dtype="str")}
     )
     tags["category"] = np.array([codes[word] for word in words], np.int64)
     tags["count"] = np.zeros(len(tags), np.int64)
-    return tag_list.with_category_names(tags, {code: word for word, code in codes.items() if word in others})
+    return tag_categories.with_names(tags, {code: word for word, code in codes.items() if word in others})
 
 
 def by_index(path: pathlib.Path, names: Mapping[str, Any], categories: Mapping[str, Any]) -> pd.DataFrame:
@@ -113,18 +113,18 @@ def _from_csv(path: pathlib.Path, tags: pd.DataFrame) -> np.ndarray:
     if "scope" in table:  # of find_thresholds, whose rows may be of single tags
         return threshold_table.per_tag(threshold_table.read(path), tags)
     numbers = threshold_table.numbers_of(path, table["threshold"])
-    names = tag_list.category_names(tags)
+    names = tag_categories.names_of(tags)
     rows = zip(table["category"], numbers, strict=True)
     try:
-        first = {tag_list.category_code(code, names): float(value) for code, value in reversed(list(rows))}
+        first = {tag_categories.code_of(code, names): float(value) for code, value in reversed(list(rows))}
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     return _of_categories(first, tags)
 
 
 def _from_json(path: pathlib.Path, tags: pd.DataFrame) -> np.ndarray:
-    names = tag_list.category_names(tags)
-    codes = {tag_list.category_name(code, names): int(code) for code in tags["category"].unique()}
+    names = tag_categories.names_of(tags)
+    codes = {tag_categories.name_of(code, names): int(code) for code in tags["category"].unique()}
     content = read_json(path, dict)
     values = {word: _mode(content.get(word)) for word in codes}
     values = {word: value for word, value in values.items() if value is not None}

@@ -14,10 +14,10 @@ from typing import Any
 from Utils.command.cli import UserError
 from Utils.command.text import composed
 from Utils.files.atomic import AnyPath, replacing
-from Utils.tags import captions, tag_list, written_lists
+from Utils.tags import captions, tag_categories, written_lists
 
 NAMESPACES = {
-    tag_list.CATEGORIES[name]: space
+    tag_categories.CODES[name]: space
     for name, space in (
         ("artist", "creator"), ("copyright", "series"), ("character", "character"), ("meta", "meta"),
         ("rating", "rating"),
@@ -91,10 +91,10 @@ def hydrus_words(image: Any, style: Style) -> list[str]:
 def _namespace(tag: Any) -> str | None:
     """Return the namespace of a tag; a category that only its list names is one by that name."""
     name = getattr(tag, "category_name", "")
-    if name and name not in tag_list.CATEGORIES:
-        return None if name == tag_list.category_name(tag.category) else name
-    if name in tag_list.CATEGORIES:
-        return NAMESPACES.get(tag_list.CATEGORIES[name])
+    if name and name not in tag_categories.CODES:
+        return None if name == tag_categories.name_of(tag.category) else name
+    if name in tag_categories.CODES:
+        return NAMESPACES.get(tag_categories.CODES[name])
     return NAMESPACES.get(tag.category)
 
 

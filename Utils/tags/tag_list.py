@@ -1,7 +1,6 @@
 """Tag lists: selected_tags.csv as a DataFrame, whose row i is output i of a model.
 
-A list may have any categories. Those that CATEGORIES lacks are named by a ``categories.json`` beside the file
-(``[{"category": 8, "name": "lore"}, ...]``), else shown as ``category 8``; the names go with the DataFrame.
+A list may have any categories; Utils/tags/tag_categories.py has their names.
 """
 
 import csv
@@ -10,19 +9,17 @@ import io
 import pathlib
 import sys
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from Utils.command.cli import UserError, suggest
-from Utils.command.text import composed, counted, join_names
+from Utils.command.cli import UserError
+from Utils.command.text import composed, join_names, whole_number
 from Utils.files import csv_tables, damage, text_files
 from Utils.files.atomic import AnyPath, read_json, require_file, to_path, write_json
+from Utils.tags import tag_categories
 
-CATEGORIES = {"general": 0, "artist": 1, "copyright": 3, "character": 4, "meta": 5, "rating": 9}
 FILE = "selected_tags.csv"
-CATEGORIES_FILE = "categories.json"
 COLUMNS = ("tag_id", "name", "category", "count")
 CLASS_BALANCED = "class_balanced"  # weights that follow from the counts
 # The same columns in the lists of other projects.
@@ -34,64 +31,8 @@ OTHER_NAMES = {
 }
 RATINGS = ("general", "sensitive", "questionable", "explicit")  # rows 0 to 3 in every client of WD taggers
 _CATEGORY_ORDER = (9, 0, 3, 4)  # of a list; other categories follow by code
-_NAMES = "category_names"  # key of DataFrame.attrs, which rows and columns taken from a list keep
 _ROUNDED = r"\s*[0-9.,]+[eE]\+?(?:1[1-9])\s*"  # as spreadsheets show numbers of 12 digits and more
 _ID_BITS = 52  # below 2**53, so that an id survives tools that write numbers as floats
-
-
-def category_code(category: str | int, names: Mapping[int, str] | None = None) -> int:
-    """Return the code of a category, given as its name, its code, or the code as text.
-
-    Any code of 0 or more is one, ``category 7`` is 7. Raises UserError for a name that nobody names.
-
-    Args:
-        names: of the list in question, from `category_names`.
-    """
-    names = names or {}
-    codes = {name: code for name, code in CATEGORIES.items() if code not in names}
-    codes |= {name: code for code, name in names.items()}
-    text = str(category).strip().lower()
-    if text in codes:
-        return codes[text]
-    code = _integer(text.removeprefix("category "))
-    if code is not None and 0 <= code < 2**63:
-        return code
-    allowed = ", ".join(f"{name} ({code})" for name, code in codes.items())
-    raise UserError(
-        f"unknown category {category!r}; known are {allowed}, and any code of 0 or more{suggest(text, codes)}"
-    )
-
-
-def category_name(code: int, names: Mapping[int, str] | None = None) -> str:
-    """Return the name of a category code by ``names`` or CATEGORIES, ``category 7`` where both lack it."""
-    names = {code: name for name, code in CATEGORIES.items()} | dict(names or {})
-    return names.get(int(code), f"category {int(code)}")
-
-
-def category_names(frame: pd.DataFrame) -> dict[int, str]:
-    """Return ``{code: name}`` of the categories of a list that are named other than in CATEGORIES."""
-    return frame.attrs.get(_NAMES, {})
-
-
-def with_category_names(frame: pd.DataFrame, names: Mapping[int, str]) -> pd.DataFrame:
-    """Return a list whose categories have these names, in place of those that it had."""
-    frame = frame.copy(deep=False)
-    unusual = {code: name for code, name in names.items() if CATEGORIES.get(name) != code}
-    frame.attrs = {**frame.attrs, _NAMES: unusual} if unusual else {}
-    return frame
-
-
-def category_sizes(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the content of categories.json: the categories of a list in its order, with their sizes."""
-    counts = frame["category"].value_counts(sort=False)
-    return [
-        {
-            "category": int(code),
-            "name": category_name(code, category_names(frame)),
-            "count": int(counts[code]),
-        }
-        for code in dict.fromkeys(frame["category"].tolist())
-    ]
 
 
 def name_id(name: str) -> int:
@@ -126,53 +67,12 @@ def read(path: AnyPath, other_names: bool = False) -> pd.DataFrame:
     raw["name"] = _composed_names(path, raw["name"])
     frame = pd.DataFrame({"tag_id": _ids(path, raw), "name": raw["name"].to_numpy()})
     frame = frame.astype({"name": "str"})
-    names = read_category_names(path)
+    names = tag_categories.read_names(path)
     frame["category"] = _categories(path, raw["category"], names)
     frame["count"] = _integers(path, raw["count"], np.zeros(len(raw), np.int64))
     for column in raw.columns.difference([*COLUMNS], sort=False):
         frame[column] = _optional(raw[column].reset_index(drop=True))
-    return with_category_names(frame, names)
-
-
-def read_category_names(path: AnyPath) -> dict[int, str]:
-    """Return ``{code: name}`` of the categories.json beside a list; nothing without one.
-
-    The form is that of `category_sizes`, with ``id`` for ``category``, too, or ``{code: name}``, as others
-    have it. Says on stderr how many entries name no category; those of DeepDanbooru, which say where in its
-    own list categories start, are no such ones.
-    """
-    path = to_path(path).with_name(CATEGORIES_FILE)
-    content = read_json(path) if path.is_file() else []
-    entries = content if isinstance(content, list) else [content]
-    pairs = [*map(_code_and_name, content.items() if isinstance(content, dict) else entries)]
-    unread = sum(code < 0 for code, _ in pairs)
-    if unread:
-        print(
-            f"warning: {path}: {unread} of {counted(len(pairs), 'entry', 'entries')} not read, which name no "
-            'category; the form is [{"category": 5, "name": "species"}, ...] or {"5": "species", ...}',
-            file=sys.stderr,
-        )
-    return {code: name for code, name in pairs if code >= 0 and name}
-
-
-def _code_and_name(entry: Any) -> tuple[int, str]:
-    """Return the code and the name of a category in an entry of categories.json; code -1 where there is none.
-
-    The name is empty in an entry of DeepDanbooru's.
-    """
-    if isinstance(entry, dict):
-        if "start_index" in entry:
-            return 0, ""
-        entry = entry.get("category", entry.get("id")), entry.get("name")
-    code, name = entry if isinstance(entry, tuple) else (-1, "")
-    is_named = isinstance(name, str) and name.strip()
-    return (_code(code), name.strip().lower()) if is_named else (-1, "")
-
-
-def _code(written: Any) -> int:
-    """Return the code of a category that a JSON has as a number or a text, -1 where it is none."""
-    code = _integer(written) if isinstance(written, str) else written
-    return code if type(code) is int else -1
+    return tag_categories.with_names(frame, names)
 
 
 def read_beside_model(path: AnyPath, other_names: bool = False) -> pd.DataFrame:
@@ -235,7 +135,7 @@ def _with_usual_columns(raw: pd.DataFrame) -> pd.DataFrame:
 
 def _are_row_numbers(texts: pd.Series) -> bool:
     """Whether a column only counts the rows: such numbers are other tags' ids."""
-    numbers = [_integer(text) for text in texts]
+    numbers = [whole_number(text) for text in texts]
     return numbers in (list(range(len(texts))), list(range(1, len(texts) + 1)))
 
 
@@ -272,7 +172,7 @@ def _categories(path: pathlib.Path, texts: pd.Series, names: Mapping[int, str]) 
     codes = {}
     for text in texts.unique():
         try:
-            codes[text] = category_code(text, names)
+            codes[text] = tag_categories.code_of(text, names)
         except UserError as error:
             raise UserError(f"{path}, line {_first_line(texts == text)}: {error}") from error
     return texts.map(codes).astype(np.int64).to_numpy()
@@ -280,7 +180,7 @@ def _categories(path: pathlib.Path, texts: pd.Series, names: Mapping[int, str]) 
 
 def _integers(path: pathlib.Path, texts: pd.Series, defaults: np.ndarray) -> np.ndarray:
     """Return the integers that a column's texts stand for; an empty text stands for its default."""
-    values = [_integer(text) if text.strip() else int(defaults[row]) for row, text in enumerate(texts)]
+    values = [whole_number(text) if text.strip() else int(defaults[row]) for row, text in enumerate(texts)]
     for row, value in enumerate(values):
         if value is None or not -(2**63) <= value < 2**63:
             raise UserError(
@@ -288,19 +188,6 @@ def _integers(path: pathlib.Path, texts: pd.Series, defaults: np.ndarray) -> np.
                 f"{'' if value is None else 'of 64 bits '}is needed"
             )
     return np.array(values, np.int64)
-
-
-def _integer(text: str) -> int | None:
-    """Return the integer that "7", "7.0" or "7e3" stand for; None for any other text."""
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return int(value) if value.is_integer() else None
 
 
 def _optional(texts: pd.Series) -> pd.Series:
@@ -312,12 +199,12 @@ def _optional(texts: pd.Series) -> pd.Series:
 def write(frame: pd.DataFrame, path: AnyPath) -> None:
     """Write a tag list: the four columns first, ids, categories and counts as integers.
 
-    Beside it comes a categories.json where its categories have names that CATEGORIES lacks.
+    Beside it comes a categories.json where its categories have names that `tag_categories.CODES` lacks.
     """
     frame = frame[[*COLUMNS, *(name for name in frame.columns if name not in COLUMNS)]]
     csv_tables.write_frame(path, frame.astype({name: np.int64 for name in COLUMNS if name != "name"}))
-    if set(category_names(frame)) & set(frame["category"].tolist()):
-        write_json(pathlib.Path(path).with_name(CATEGORIES_FILE), category_sizes(frame))
+    if set(tag_categories.names_of(frame)) & set(frame["category"].tolist()):
+        write_json(pathlib.Path(path).with_name(tag_categories.FILE), tag_categories.sizes(frame))
 
 
 def ordered(frame: pd.DataFrame) -> pd.DataFrame:
@@ -337,7 +224,7 @@ def in_blocks(frame: pd.DataFrame) -> pd.DataFrame:
     category = frame["category"].to_numpy()
     ranks = [_CATEGORY_ORDER.index(code) if code in _CATEGORY_ORDER else 10 + code for code in category]
     rating_ranks = [
-        RATINGS.index(name) if code == CATEGORIES["rating"] and name in RATINGS else len(RATINGS)
+        RATINGS.index(name) if code == tag_categories.CODES["rating"] and name in RATINGS else len(RATINGS)
         for name, code in zip(frame["name"], category, strict=True)
     ]
     order = np.lexsort((-frame["count"].to_numpy(), rating_ranks, ranks))  # stable
@@ -346,7 +233,7 @@ def in_blocks(frame: pd.DataFrame) -> pd.DataFrame:
 
 def has_ratings(frame: pd.DataFrame) -> bool:
     """Return whether a list has the four ratings that clients of WD taggers expect in rows 0 to 3."""
-    return set(RATINGS) <= set(frame["name"][frame["category"] == CATEGORIES["rating"]])
+    return set(RATINGS) <= set(frame["name"][frame["category"] == tag_categories.CODES["rating"]])
 
 
 def weights(frame: pd.DataFrame, column: str) -> np.ndarray:
@@ -403,9 +290,9 @@ def describe_repeated(tags: pd.DataFrame, most: int = 5) -> str:
     repeated = tags[tags["name"].duplicated(keep=False)]
     if repeated.empty:
         return ""
-    names = category_names(tags)
+    names = tag_categories.names_of(tags)
     by_name = {
-        str(name): ", ".join(category_name(int(code), names) for code in sorted(codes))
+        str(name): ", ".join(tag_categories.name_of(int(code), names) for code in sorted(codes))
         for name, codes in repeated.groupby("name", sort=True)["category"]
     }
     examples = [f"{name!r} ({categories})" for name, categories in list(by_name.items())[:most]]

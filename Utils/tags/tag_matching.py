@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from Utils.tags import sidecars, tag_list
+from Utils.tags import sidecars, tag_categories
 
 _FEWEST_SHARED_IDS = 4  # from which names that differ are a reason to doubt ids
 
@@ -51,7 +51,7 @@ def _keys(tags: pd.DataFrame, rows: np.ndarray, columns: list[str]) -> list[tupl
 
 def _names_of_ids(tags: pd.DataFrame) -> dict[int, str]:
     """Return ``{id: name}`` without ratings, whose ids this project has made for every booru."""
-    tags = tags.loc[tags["category"] != tag_list.CATEGORIES["rating"]]
+    tags = tags.loc[tags["category"] != tag_categories.CODES["rating"]]
     return dict(zip(tags["tag_id"].tolist(), tags["name"].tolist(), strict=True))
 
 

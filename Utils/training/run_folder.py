@@ -20,7 +20,7 @@ from Utils.files.locking import try_lock
 from Utils.files.model_files import RUN_MODELS
 from Utils.recipe.initial_weights import ORIGIN_FILE
 from Utils.recipe.recipe import Recipe, read_recipe, write_recipe
-from Utils.tags import tag_list
+from Utils.tags import tag_categories, tag_list
 from Utils.training import console
 from Utils.training.history import ROW, History, best_row, selected_by
 
@@ -53,7 +53,7 @@ _ENVIRONMENT = {
 CHECKPOINTS = "checkpoints"  # a folder in the run folder
 _MANIFEST = {"records?": ({"*": {"shards?": [dict]}}, None)}
 # What a process that was killed while it made the folder may leave; recipe.json is written last.
-UNFINISHED = {tag_list.FILE, tag_list.CATEGORIES_FILE, "dataset.json", "environment.json", ".lock"}
+UNFINISHED = {tag_list.FILE, tag_categories.FILE, "dataset.json", "environment.json", ".lock"}
 
 
 class Run:

@@ -6,7 +6,7 @@ import pytest
 from Utils.command.cli import UserError
 from Utils.data import danbooru_fields
 from Utils.data.danbooru_fields import FieldError
-from Utils.tags import tag_list
+from Utils.tags import tag_categories
 
 
 def test_statuses_and_ratings_are_read_in_every_spelling():
@@ -76,12 +76,12 @@ def test_codes_are_e621s_where_one_of_its_own_categories_is_there():
     frame = pd.DataFrame({"category": [danbooru_fields.parse_category(word) for word in words]})
     numbered = danbooru_fields.numbered(frame)
     assert numbered["category"].tolist() == [0, 7, 4, 5, 8, 2, 6, 77]
-    names = tag_list.category_names(numbered)
-    assert [tag_list.category_name(code, names) for code in numbered["category"]] == [
+    names = tag_categories.names_of(numbered)
+    assert [tag_categories.name_of(code, names) for code in numbered["category"]] == [
         *words[:-1],
         "category 77",
     ]
-    assert tag_list.category_code("meta", names) == 7
+    assert tag_categories.code_of("meta", names) == 7
     danbooru = danbooru_fields.numbered(frame[:3])
     assert danbooru["category"].tolist() == [0, 5, 4]
-    assert tag_list.category_code("meta", tag_list.category_names(danbooru)) == 5
+    assert tag_categories.code_of("meta", tag_categories.names_of(danbooru)) == 5

@@ -11,7 +11,7 @@ from helpers.reported import NAMES, TAGS, write_black_dump, write_dump
 
 from Utils.evaluation import confusion, predictions, scores, thresholds
 from Utils.report import report
-from Utils.tags import tag_list
+from Utils.tags import tag_categories
 
 
 def no_pictures(ids):
@@ -198,7 +198,7 @@ def test_data_uris_hold_thumbnails(dump):
 
 def test_categories_of_other_boorus_have_rows_of_their_own():
     frame = TAGS.assign(category=[9, 9, 0, 0, 0, 7, 5, 4, 4])
-    named = tag_list.with_category_names(frame, {5: "species"})
+    named = tag_categories.with_names(frame, {5: "species"})
     for tags, name in ((frame, "meta"), (named, "species")):
         expected = {name: [6], "category 7": [5]}
         columns = report.columns_by_category(types.SimpleNamespace(tags=tags))

@@ -10,7 +10,7 @@ from PIL import Image
 
 from Utils.command.cli import UserError
 from Utils.serving import onnx_tagger, tag_selection
-from Utils.tags import tag_list
+from Utils.tags import tag_categories, tag_list
 
 SIDE = foreign_releases.SIDE
 
@@ -41,8 +41,8 @@ def test_categories_and_published_thresholds(tmp_path):
     seen = {}
     for name in foreign_releases.LAYOUTS:
         tagger = onnx_tagger.load(foreign_releases.make(tmp_path / name, name)[0], pytest.fail)
-        names = tag_list.category_names(tagger.tags)
-        categories = [tag_list.category_name(code, names) for code in tagger.tags["category"]]
+        names = tag_categories.names_of(tagger.tags)
+        categories = [tag_categories.name_of(code, names) for code in tagger.tags["category"]]
         seen[name] = (categories, *tag_selection.thresholds_of(tagger))
     assert seen["camie"][0] == seen["cl_tagger"][0] == foreign_releases.WORDS
     assert seen["e621"][0][4:7] == ["meta", "category 7", "category 8"]

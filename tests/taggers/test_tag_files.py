@@ -6,13 +6,13 @@ import pytest
 from Utils.command.cli import UserError
 from Utils.evaluation import threshold_table
 from Utils.taggers import tag_files
-from Utils.tags import tag_list
+from Utils.tags import tag_categories, tag_list
 
 
 def test_categories_keep_their_names():
     tags = tag_files.frame(["a", "b", "c", "d"], ["General", "series", "year", "model"])
-    names = tag_list.category_names(tags)
-    shown = [tag_list.category_name(code, names) for code in tags["category"]]
+    names = tag_categories.names_of(tags)
+    shown = [tag_categories.name_of(code, names) for code in tags["category"]]
     assert shown == ["general", "copyright", "year", "model"]
     assert tags["category"].tolist() == [0, 3, 11, 10]  # boorus use the codes below
     assert tags["tag_id"].tolist() == [tag_list.name_id(name) for name in "abcd"]

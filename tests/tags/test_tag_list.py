@@ -112,16 +112,6 @@ def test_popularity_counts_down_and_ties_go_to_the_first_row():
     assert tag_list.popularity_ranks(FRAME).tolist() == [2, 5, 0, 6, 4, 3, 1]
 
 
-def test_categories_by_name_code_and_text():
-    assert [tag_list.category_code(x) for x in ("character", 4, "4", "4.0", "Rating")] == [4, 4, 4, 4, 9]
-    assert [tag_list.category_name(code) for code in (0, 1, 3, 4, 5, 9, 77)] == [
-        *tag_list.CATEGORIES,
-        "category 77",
-    ]
-    with pytest.raises(UserError, match="character \\(4\\)"):
-        tag_list.category_code("hair")
-
-
 def test_name_ids_are_known_and_survive_floats():
     assert tag_list.name_id("1girl") == int.from_bytes(hashlib.sha256(b"1girl").digest(), "big") >> 204
     assert all(int(float(tag_list.name_id(str(i)))) == tag_list.name_id(str(i)) for i in range(100))
@@ -153,75 +143,6 @@ def test_weights_are_numbers_of_0_or_more():
         tag_list.weights(frame, "tag_id")
     with pytest.raises(UserError, match="weight is 0 for every tag"):
         tag_list.weights(frame.assign(weight=0.0), "weight")
-
-
-@pytest.mark.reliability("A category code that nobody names", "kept, shown as category 7, never general")
-def test_unknown_categories_keep_their_codes(tmp_path):
-    (tmp_path / "x.csv").write_text("tag_id,name,category,count\n1,a,0,3\n2,b,7,2\n3,c,category 5,1\n")
-    frame = tag_list.read(tmp_path / "x.csv")
-    assert frame["category"].tolist() == [0, 7, 5]
-    assert [row["name"] for row in tag_list.category_sizes(frame)] == ["general", "category 7", "meta"]
-    (tmp_path / "out").mkdir()
-    tag_list.write(frame, tmp_path / "out" / "selected_tags.csv")
-    assert not (tmp_path / "out" / "categories.json").exists()
-    for wrong in ("hair", "-1", "1.5", "category x"):
-        with pytest.raises(UserError, match="any code of 0 or more"):
-            tag_list.category_code(wrong)
-
-
-def test_categories_json_names_the_categories_of_the_list_beside_it(tmp_path):
-    names = [
-        {"category": 5, "name": "species"},
-        {"category": 7, "name": "meta"},
-        {"category": 0, "name": "general"},
-    ]
-    (tmp_path / "categories.json").write_text(json.dumps(names))
-    (tmp_path / "x.csv").write_text("tag_id,name,category,count\n1,a,0,3\n2,b,meta,2\n3,c,species,1\n")
-    frame = tag_list.read(tmp_path / "x.csv")
-    assert frame["category"].tolist() == [0, 7, 5]
-    selected = tag_list.ordered(frame).iloc[[1, 2]].reset_index(drop=True).assign(weight=1.0)
-    assert tag_list.category_names(selected) == {5: "species", 7: "meta"}
-    (tmp_path / "out").mkdir()
-    tag_list.write(selected, tmp_path / "out" / "selected_tags.csv")
-    again = tag_list.read(tmp_path / "out" / "selected_tags.csv")
-    assert tag_list.category_names(again) == {5: "species", 7: "meta"}
-    assert tag_list.category_code("meta", tag_list.category_names(again)) == 7
-
-
-def test_lists_of_others_spell_columns_and_categories_in_their_way(tmp_path, capsys):
-    (tmp_path / "x.csv").write_text("ID,Tag,Type,Post_Count\n11,a,0,3\n12,b,8,2\n")
-    rows = (
-        '[{"category": "8", "name": "lore"}]',
-        '[{"id": 8, "name": "Lore"}, {"name": "x", "start_index": 3}]',
-    )
-    for content in ('{"8": "Lore"}', *rows):
-        (tmp_path / "categories.json").write_text(content)
-        frame = tag_list.read(tmp_path / "x.csv", other_names=True)
-        assert frame[[*tag_list.COLUMNS]].to_numpy().tolist() == [[11, "a", 0, 3], [12, "b", 8, 2]]
-        assert tag_list.category_names(frame) == {8: "lore"}
-    assert capsys.readouterr().err == ""
-    with pytest.raises(UserError, match="lacks the column tag_id"):
-        tag_list.read(tmp_path / "x.csv")
-
-
-def test_what_a_categories_json_of_another_form_has_is_said(tmp_path, capsys):
-    (tmp_path / "x.csv").write_text("tag_id,name,category,count\n1,a,0,3\n")
-    for content, unread in (
-        ("{}", ""),
-        ("[]", ""),
-        ("[1, [8]]", "2 of 2 entries"),
-        ('[{"category": "a", "name": 3}, {"category": 0, "name": "general"}]', "1 of 2 entries"),
-        ('{"lore": 8, "a": "b", "-1": "c"}', "3 of 3 entries"),
-        ("7", "1 of 1 entry"),
-    ):
-        (tmp_path / "categories.json").write_text(content)
-        assert tag_list.category_names(tag_list.read(tmp_path / "x.csv")) == {}
-        error = capsys.readouterr().err
-        assert (
-            f"categories.json: {unread} not read, which name no category; the form" in error
-            if unread
-            else not error
-        )
 
 
 @pytest.mark.reliability("A tag list of other rows beside a model", "refused by the hash in its description")

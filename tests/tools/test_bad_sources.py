@@ -18,7 +18,7 @@ import pytest
 from helpers import jpeg
 
 from tools import select_tags
-from Utils.tags import tag_list
+from Utils.tags import tag_categories, tag_list
 
 DEFINITION = """name = "bad"
 image_size = 32
@@ -276,7 +276,7 @@ def test_each_export_of_tags_is_read_or_refused_with_its_reason(tmp_path, capsys
         return
     frame = tag_list.read(tmp_path / "dataset" / "selected_tags.csv")
     assert frame["name"].tolist() == ["solo"]
-    assert tag_list.category_name(frame["category"].iloc[0], tag_list.category_names(frame)) == expected
+    assert tag_categories.name_of(frame["category"].iloc[0], tag_categories.names_of(frame)) == expected
 
 
 def test_the_endings_of_texts_may_be_named(tmp_path, capsys):

@@ -18,7 +18,7 @@ from tools import (
     write_records,
 )
 from Utils.data import danbooru_fields
-from Utils.tags import tag_list
+from Utils.tags import tag_categories, tag_list
 
 TAGS = {"general": ["solo"], "character": ["a_(b)"], "species": ["canine"], "lore": ["old_(lore)"],
         "meta": ["hi_res"], "invalid": ["tagme"], "studio": ["ghibli"]}  # fmt: skip
@@ -87,9 +87,9 @@ def run(tool, *words):
 @pytest.mark.parametrize("place", ["dataset", "run", "dump", "release"])
 def test_every_list_names_its_categories(folder, place):
     frame = tag_list.read(folder / place / "selected_tags.csv")
-    known = tag_list.category_names(frame)
+    known = tag_categories.names_of(frame)
     of_tags = {
-        name: tag_list.category_name(code, known)
+        name: tag_categories.name_of(code, known)
         for name, code in zip(frame["name"], frame["category"], strict=True)
     }
     assert of_tags == {tag: name for name, tags in TAGS.items() for tag in tags}

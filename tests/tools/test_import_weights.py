@@ -14,7 +14,7 @@ from helpers.timm_folders import folder_of
 import Models
 from tools import export_model, import_weights, tag_images
 from Utils.files import model_description
-from Utils.tags import tag_list
+from Utils.tags import tag_categories, tag_list
 
 
 def test_a_file_of_the_original_zoo_becomes_a_model(tmp_path, capsys):
@@ -149,7 +149,7 @@ def test_an_imported_tagger_is_exported_again_and_nothing_is_lost(tagger, tmp_pa
     ours, theirs = tensors(release), tensors(tagger)
     assert ours.keys() == theirs.keys()
     assert all(np.array_equal(ours[name].reshape(theirs[name].shape), theirs[name]) for name in theirs)
-    assert tag_list.category_names(tag_list.read(release / "selected_tags.csv")) == {4: "who"}
+    assert tag_categories.names_of(tag_list.read(release / "selected_tags.csv")) == {4: "who"}
     again = tmp_path / "again.keras"
     assert import_weights.main([str(release), "-o", str(again)]) == 0, "its order is stated now"
     batch = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")

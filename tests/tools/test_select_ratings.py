@@ -8,7 +8,7 @@ from helpers import small_booru, write_definition
 from helpers.selections import change, posts, words, write_posts
 
 from tools import select_tags
-from Utils.tags import tag_list
+from Utils.tags import tag_categories, tag_list
 
 
 def test_ratings_as_labels_come_first_in_their_order(tmp_path):
@@ -110,7 +110,7 @@ def test_categories_of_another_booru_keep_their_names(tmp_path, capsys):
     frame = tag_list.read(tmp_path / "dataset" / "selected_tags.csv")
     assert frame["name"].tolist() == ["solo", "canine", "hires", "old"]
     assert frame["category"].tolist() == [0, 5, 7, 8]  # as e621 numbers them
-    assert tag_list.category_names(frame) == {5: "species", 7: "meta", 8: "lore"}
+    assert tag_categories.names_of(frame) == {5: "species", 7: "meta", 8: "lore"}
 
 
 def test_a_tag_export_keeps_codes_and_its_categories_json_names_them(tmp_path):
@@ -123,8 +123,8 @@ def test_a_tag_export_keeps_codes_and_its_categories_json_names_them(tmp_path):
         assert select_tags.main(words) == 0
         frame = tag_list.read(tmp_path / "dataset" / "selected_tags.csv")
         assert frame["category"].tolist() == [0, 5, 7]
-        known = tag_list.category_names(frame)
-        assert {code: tag_list.category_name(code, known) for code in (5, 7)} == names
+        known = tag_categories.names_of(frame)
+        assert {code: tag_categories.name_of(code, known) for code in (5, 7)} == names
         rows = [{"category": 5, "name": "species"}, {"category": 7, "name": "meta"}]
         is_last = (tmp_path / "categories.json").exists()
         rows = [{"category": 5, "name": "meta"}] if is_last else rows

@@ -15,8 +15,7 @@ from Utils.command.cli import UserError
 from Utils.data import danbooru_fields
 from Utils.data.danbooru_fields import FLAGS_FIELD, STATUS_FIELDS, FieldError
 from Utils.images import image_folder, picture_index
-from Utils.tags import captions, written_lists
-from Utils.tags.tag_list import CATEGORIES
+from Utils.tags import captions, tag_categories, written_lists
 
 _LIST_STARTS = ("[", "{", " ", "\n")  # of texts that may be lists
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
@@ -30,7 +29,11 @@ CATEGORY_PREFIXES = ("tag_string", "tags", "tag_list")  # before the name of a c
 CATEGORY_FIELDS = {  # field -> code of the category
     f"{prefix}_{name}": danbooru_fields.parse_category(name)
     for prefix in CATEGORY_PREFIXES
-    for name in (*CATEGORIES, *danbooru_fields.OTHER_CATEGORIES, *danbooru_fields.CATEGORY_SPELLINGS)
+    for name in (
+        *tag_categories.CODES,
+        *danbooru_fields.OTHER_CATEGORIES,
+        *danbooru_fields.CATEGORY_SPELLINGS,
+    )
     if name != "rating"
 }
 CAPTION_FIELDS = ("text", "caption", "prompt")  # captions: tags between commas, or sentences

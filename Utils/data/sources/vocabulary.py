@@ -10,7 +10,8 @@ from Utils.command.cli import WorkError
 from Utils.command.text import counted, join_names
 from Utils.data.danbooru_fields import plain_name
 from Utils.images.image_folder import is_unicode
-from Utils.tags.tag_list import category_name, name_id
+from Utils.tags import tag_categories
+from Utils.tags.tag_list import name_id
 
 _NO_ROW = -1  # of a name that is nothing but spaces
 
@@ -72,8 +73,8 @@ class Vocabulary:
         if not self._all_categories:
             return ""
         examples = [
-            f"{self._names[row]!r} ({', '.join(map(category_name, sorted(categories)))}: counted as "
-            f"{category_name(self._categories[row])})"
+            f"{self._names[row]!r} ({', '.join(map(tag_categories.name_of, sorted(categories)))}: counted as "
+            f"{tag_categories.name_of(self._categories[row])})"
             for row, categories in itertools.islice(self._all_categories.items(), most)
         ]
         more = len(self._all_categories) - len(examples)

@@ -11,10 +11,10 @@ from Utils import clients
 from Utils.clients import spelling, tag_reading
 from Utils.release.verification import agreement, folder
 from Utils.release.verification.findings import Findings
-from Utils.tags import tag_list
+from Utils.tags import tag_categories
 
 SHOWN_TAGS = 3  # in a message
-NAMED = [tag_list.CATEGORIES[name] for name in ("general", "character")]  # other categories no client names
+NAMED = [tag_categories.CODES[name] for name in ("general", "character")]  # other categories no client names
 
 
 def check(
@@ -97,7 +97,7 @@ def _expected_tags(
     """Return the names above a threshold that clients name, and the most probable rating, if any."""
     names, codes = tags["name"].to_numpy(), tags["category"]
     above = set(names[(probabilities > threshold) & codes.isin(NAMED).to_numpy()].tolist())
-    ratings = (codes == tag_list.CATEGORIES["rating"]).to_numpy()
+    ratings = (codes == tag_categories.CODES["rating"]).to_numpy()
     rating = names[ratings][np.argmax(probabilities[ratings])] if ratings.any() else None
     return above, rating
 

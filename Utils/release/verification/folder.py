@@ -12,7 +12,7 @@ from Utils.command.text import counted, join_names
 from Utils.files.atomic import read_json
 from Utils.release import release_folder
 from Utils.release.verification.findings import RGB, SHUFFLED, Findings
-from Utils.tags import tag_list
+from Utils.tags import tag_categories, tag_list
 
 HEADER = list(tag_list.COLUMNS)
 BYTE_ORDER_MARK = "\ufeff"
@@ -75,9 +75,9 @@ def check_table(
         header, lines = read_rows(release)
         frame = tag_list.read(release / TABLE)
         # What clients take by its code has no other name, whatever categories.json says.
-        names = tag_list.category_names(frame).items()
+        names = tag_categories.names_of(frame).items()
         allowed_names = {code: name for code, name in names if code not in release_folder.WD_CATEGORIES}
-        frame = tag_list.with_category_names(frame, allowed_names)
+        frame = tag_categories.with_names(frame, allowed_names)
     except (UserError, UnicodeDecodeError, csv.Error) as error:
         findings.note("R1", "the table cannot be read", checked=False)
         findings.fail("R1", "the table cannot be read", f"{','.join(HEADER)} in UTF-8", error)
@@ -127,13 +127,13 @@ def _check_cells(lines: list[list[str]], frame: pd.DataFrame, findings: Findings
 def _check_blocks(frame: pd.DataFrame, findings: Findings) -> None:
     """The layout wd has the ratings in rows 0 to 3 and no other categories than general and character."""
     names, codes = frame["name"].tolist()[:4], frame["category"].tolist()[:4]
-    if (names, codes) != (list(tag_list.RATINGS), [tag_list.CATEGORIES["rating"]] * 4):
+    if (names, codes) != (list(tag_list.RATINGS), [tag_categories.CODES["rating"]] * 4):
         fault = SHUFFLED if set(tag_list.RATINGS) <= set(frame["name"]) else ""
         came = ", ".join(map(str, names))
         findings.fail("R1", "the first four rows", ", ".join(tag_list.RATINGS), came, fault)
     others = sorted(set(frame["category"]) - set(release_folder.WD_CATEGORIES))
     if others:
-        came = ", ".join(tag_list.category_name(code) for code in others)
+        came = ", ".join(tag_categories.name_of(code) for code in others)
         findings.fail("R1", "categories that clients drop or miscount", "rating, general, character", came)
 
 
