@@ -10,7 +10,7 @@
 # make test-newest   the suite with the newest versions that pyproject.toml allows, in an environment of its own
 # make lint     style and types
 # make docs     the documentation as a site, build/site/index.html
-# make study-labels   the study of incomplete labels: losses, audit, soft labels, sampling; hours
+# make study-labels   the study of incomplete labels: losses, audit, soft labels, sampling; 2 hours with AVX-512, 4 without
 # make study-learn PEER_PYTHON=...   the study behind the recipe small; that Python has torch, torchvision and timm
 # Every one continues where it was stopped. Single commands: source .venv/bin/activate, then swcv --help.
 
@@ -37,6 +37,7 @@ $(call require_plain,DEMO)
 endif
 
 .PHONY: help demo about-demo demo-labels own test test-slow test-newest lint clean docs study-labels study-learn
+.PHONY: study-labels-random study-labels-people
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -149,8 +150,18 @@ $(LABELS)/before/%/dump.json: | $(LABELS)/dumps/before_%_validation/dump.json $(
 $(LABELS)/after/%/dump.json: | $(LABELS)/dumps/after_%_validation/dump.json $(LABELS)/dumps/after_%_test/dump.json
 	$(PY) tools/ensemble.py $(LABELS)/dumps/after_$*_validation $(LABELS)/dumps/after_$*_test --stack -o $(@D)
 
+# Two commands, a core each, whose parts share nothing but the booru that the first line draws.
+STUDY := tools/studies/labels.py runs/study-labels
 study-labels: $(ENV)
-	$(PY) tools/studies/labels.py runs/study-labels
+	$(PY) $(STUDY) --parts losses --methods 1
+	$(MAKE) --no-print-directory -j 2 study-labels-random study-labels-people
+	$(PY) $(STUDY) --report
+
+study-labels-random: $(ENV)
+	$(PY) $(STUDY) --parts losses labels seeds pairs mixup shares
+
+study-labels-people: $(ENV)
+	$(PY) $(STUDY) --parts people rates unseen frequency audits
 
 PEER_PYTHON ?= $(PY)
 study-learn: $(ENV_DEV)

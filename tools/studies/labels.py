@@ -12,9 +12,9 @@ seeds     both with seeds 0 to 2
 pairs     the best loss together with these
 mixup     25% missing at random: summed BCE, focal loss, ASL with MixUp 0.8, with and without the
           classifier's prior; seeds 0 to 2
-people    25% missing as people miss them
-rates     the same: how many labels LL-R rejects
-shares    10% and 40% missing at random
+people    25% missing as people miss them; seeds 0 to 2
+rates     the same, seed 0: how many labels LL-R rejects
+shares    10% and 40% missing at random; seeds 0 to 2
 unseen    two drawn boorus that chose nothing, 25% missing as people miss them, and none missing
 frequency 25% missing as people miss them, on all three boorus: thresholds that fall with a tag's frequency
 audits    the two boorus of unseen: the audits of summed BCE and of the best LL-R, and both losses with the
@@ -22,7 +22,8 @@ audits    the two boorus of unseen: the audits of summed BCE and of the best LL-
 
 Each method is a sweep over seeds (tools/sweeps/seeds.yaml), so the command continues where it was stopped;
 --report only writes the tables and the figure of what is there: results/labels/ with runs.csv,
-differences.csv, audits.csv and differences.svg.
+differences.csv, audits.csv and differences.svg. Commands with parts of different noise may run side by side,
+as those of `make study-labels` do.
 """
 
 import Utils.command.interrupt  # noqa: F401  first: imports take long
@@ -105,7 +106,7 @@ def _mixup() -> Iterator[Trial]:
 
 def _shares() -> Iterator[Trial]:
     for share in (10, 40):
-        yield from _trials(BEST_LOSSES, Noise("random", share))
+        yield from _trials(BEST_LOSSES, Noise("random", share), seeds=SEEDS)
 
 
 def _unseen() -> Iterator[Trial]:
@@ -139,7 +140,7 @@ PARTS: dict[str, Callable[[], Iterator[Trial]]] = {
     "seeds": lambda: _trials(LOSSES | REMEDIES, seeds=SEEDS),
     "pairs": lambda: _trials(PAIRS),
     "mixup": _mixup,
-    "people": lambda: _trials(COMPARED, PEOPLE),
+    "people": lambda: _trials(COMPARED, PEOPLE, seeds=SEEDS),
     "rates": lambda: _trials(RATES, PEOPLE),
     "shares": _shares,
     "unseen": _unseen,

@@ -24,6 +24,15 @@ def test_every_run_has_a_name_and_flags_that_train_knows():
     assert methods == set(study.LOSSES) >= set(study.BEST)
 
 
+def test_the_two_commands_of_make_share_no_run_and_have_all():
+    lines = (study.ROOT / "Makefile").read_text().splitlines()
+    sides = [line.split("--parts ")[1].split() for line in lines if "$(STUDY) --parts" in line]
+    _, random, people = sides  # the first draws the booru that both need
+    assert sorted([*random, *people]) == sorted(study.PARTS)
+    names = [{trial.name for part in side for trial in study.plan(part)} for side in (random, people)]
+    assert names[0].isdisjoint(names[1])
+
+
 def test_only_the_noise_and_the_method_differ_within_a_world():
     for part in study.PARTS:
         worlds = {trial.world for trial in study.plan(part)}
