@@ -253,16 +253,22 @@ def pattern(text: str) -> re.Pattern[str]:
 
 def suggest(name: object, allowed: collections.abc.Iterable[object]) -> str:
     """Return ``"; did you mean a or b?"`` with the most similar allowed names, or an empty string."""
-    similar = difflib.get_close_matches(str(name), [str(item) for item in allowed], n=3, cutoff=0.5)
+    others = [text for item in allowed if (text := str(item)) != str(name)]
+    similar = difflib.get_close_matches(str(name), others, n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(similar)}?" if similar else ""
 
 
 def suggest_beside(path: pathlib.Path) -> str:
-    """Return what `suggest` says of a path that is not there, by the names beside its first missing part."""
+    """Return what `suggest` says of a path that is not there, by the names beside its first missing part.
+
+    Of a link to nothing, or to itself, that is said instead.
+    """
     if "://" in str(path):
         return ""
     while path != path.parent and not path.parent.exists():
         path = path.parent
+    if path.is_symlink():
+        return f"; {path} is a link that leads nowhere"
     with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
         names = [entry.name for entry in itertools.islice(entries, 10_000)]
         return suggest(path.name, names)

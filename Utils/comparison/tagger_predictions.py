@@ -24,6 +24,7 @@ from Utils.files.atomic import naming, read_json, short_name
 from Utils.images import image_reader
 from Utils.images.places import Place
 from Utils.serving.onnx_tagger import ServingTagger
+from Utils.taggers import onnx_outputs
 from Utils.tags import tag_list
 
 # Files of a tagger that decide its probabilities; checkpoints and histories of a run do not.
@@ -59,9 +60,12 @@ def key_of(tagger: ServingTagger, pictures: str) -> str:
     """
     facts = (pictures, tag_list.digest(tagger.tags), tagger.image_size, tagger.file)
     digest = hashlib.sha256("".join(f"{fact}\n" for fact in facts).encode("utf-8", "surrogateescape"))
-    for path in sorted(tagger.folder.glob("*")):
-        if path.is_file() and path.name.endswith(_DECISIVE):
-            digest.update(f"{path.name}\n{_file_digest(path)}\n".encode("utf-8", "surrogateescape"))
+    names = {path.name for path in tagger.folder.glob("*") if path.name.endswith(_DECISIVE)}
+    if tagger.file.endswith(".onnx"):
+        names |= set(onnx_outputs.external_files(tagger.folder / tagger.file))
+    for name in sorted(names):
+        if (path := tagger.folder / name).is_file():
+            digest.update(f"{name}\n{_file_digest(path)}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 

@@ -345,7 +345,14 @@ def final_tag_list(
     parts = [frame[passed]] if ratings is None else [ratings, frame[passed]]
     tags = ordered(pd.concat(parts, ignore_index=True))
     if tags["tag_id"].duplicated().any():
-        raise UserError("the source has tags of category other than rating with the ids of the four ratings")
+        is_rating = tags["category"] == tag_categories.CODES["rating"]
+        clashing = tags[tags["tag_id"].isin(tags["tag_id"][is_rating]) & ~is_rating]
+        names = ", ".join(f"{name} ({tag_id})" for tag_id, name in clashing[["tag_id", "name"]].to_numpy())
+        raise UserError(
+            f"the source has tags of category other than rating with the ids of the four ratings: {names}. "
+            "Give them other ids, or leave them out by exclude_tags in the definition; with "
+            "ratings_as_labels = false the ratings are no tags"
+        )
     labels = np.full(len(frame), -1, np.int64)
     label_of_id = pd.Series(np.arange(len(tags)), index=tags["tag_id"])
     labels[np.flatnonzero(passed)] = label_of_id.loc[frame["tag_id"][passed]].to_numpy()

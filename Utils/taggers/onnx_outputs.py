@@ -1,4 +1,4 @@
-"""What an ONNX file says of its outputs: their names, and whether each ends in a sigmoid.
+"""What an ONNX file says of its outputs and weights: whether a sigmoid computes them, which files hold them.
 
 Only the nodes and outputs of the graph are read, straight from the file's protobuf messages: weights are
 skipped, and the package onnx, which tagging does not need otherwise, is not.
@@ -6,6 +6,7 @@ Field numbers are those of onnx.proto: https://github.com/onnx/onnx/blob/main/on
 """
 
 import mmap
+import re
 from collections.abc import Iterator
 
 from Utils.files import damage
@@ -18,6 +19,21 @@ _NODE_INPUT, _NODE_OUTPUT, _OP_TYPE = 1, 2, 4  # of NodeProto
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 _PROBABILITIES = {"Sigmoid", "HardSigmoid", "Softmax"}
 _TRANSPARENT = {"Identity", "Cast", "Reshape", "Squeeze", "Flatten", "Unsqueeze", "DequantizeLinear"}
+# An entry of TensorProto.external_data up to the length of the file's name: key (1), value (2).
+_LOCATION = re.compile(rb"\x0a\x08location\x12")
+
+
+def external_files(path: AnyPath) -> list[str]:
+    """Return the names of the files, relative to an ONNX file's folder, that hold weights of it, sorted."""
+    names = set()
+    with (
+        to_path(path).open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+    ):
+        for entry in _LOCATION.finditer(data):
+            length, at = _varint(data, entry.end(), len(data))
+            names.add(data[at : at + length].decode("utf-8", "replace"))
+    return sorted(names)
 
 
 def ends_in_sigmoid(path: AnyPath) -> dict[str, bool]:

@@ -205,6 +205,16 @@ def test_a_mistyped_file_is_answered_with_the_near_one(tmp_path):
     assert cli.found(tmp_path / "pictures") == "a folder"
 
 
+def test_what_was_typed_is_not_suggested(tmp_path):
+    assert cli.suggest("train", ["train", "trains"]) == "; did you mean trains?"
+    for link, target in (("loop", "loop"), ("lost", "gone")):
+        (tmp_path / link).symlink_to(target)
+        said = f"; {tmp_path / link} is a link that leads nowhere"
+        assert cli.suggest_beside(tmp_path / link) == said
+        assert cli.suggest_beside(tmp_path / link / "1.jpg") == said
+        assert cli.found(tmp_path / link) == f"nothing{said}"
+
+
 @pytest.mark.parametrize(
     ("rule", "good", "bad", "allowed"),
     [

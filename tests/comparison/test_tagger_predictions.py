@@ -4,6 +4,8 @@ import dataclasses
 import shutil
 import types
 
+import numpy as np
+import onnx
 import pytest
 from helpers import small_releases
 
@@ -29,6 +31,26 @@ def test_two_models_of_one_folder_have_two_keys(tmp_path):
     taggers = [onnx_tagger.open_release(release / name) for name in ("model.onnx", "other.onnx")]
     assert taggers[0].tags.equals(taggers[1].tags)
     assert len({tagger_predictions.key_of(tagger, "pictures") for tagger in taggers}) == 2
+
+
+@pytest.mark.reliability(
+    "weights of an ONNX file that lie in another file are exchanged between two comparisons",
+    "predicted again, whatever the file is called",
+)
+@pytest.mark.parametrize("location", ["model.bin", "more/weights"])
+def test_a_key_is_of_weights_in_other_files(tmp_path, location):
+    release = small_releases.make(tmp_path / "a")
+    graph = onnx.load(str(release / "model.onnx"))
+    (release / location).parent.mkdir(exist_ok=True)
+    onnx.save_model(
+        graph, str(release / "model.onnx"), save_as_external_data=True, location=location, size_threshold=0
+    )
+    first = tagger_predictions.key_of(onnx_tagger.open_release(release), "pictures")
+    assert tagger_predictions.key_of(onnx_tagger.open_release(release), "pictures") == first
+    weights = np.fromfile(release / location, np.uint8)
+    weights[np.flatnonzero(weights)[:1]] ^= 1
+    weights.tofile(release / location)
+    assert tagger_predictions.key_of(onnx_tagger.open_release(release), "pictures") != first
 
 
 def test_speeds_are_of_what_was_timed():

@@ -167,7 +167,7 @@ def test_labels_are_rows_of_the_ordered_list_and_ratings_come_first():
     )
     assert [part.tolist() for part in np.split(values, offsets[1:-1])] == [[0, 4, 5], [1], [3, 6]]
     clash = tags_of((selection.FIRST_RATING_ID, "x", 0, 1))
-    with pytest.raises(UserError, match="ids of the four ratings"):
+    with pytest.raises(UserError, match=r"ids of the four ratings: x \(9999999\)\. .*exclude_tags"):
         selection.final_tag_list(clash, np.array([True]), ratings)
 
 

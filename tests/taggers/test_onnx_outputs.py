@@ -20,6 +20,17 @@ def test_outputs_with_and_without_a_sigmoid(tmp_path):
     assert onnx_outputs.ends_in_sigmoid(file) == {"a": False, "c": True}
 
 
+def test_files_that_hold_weights(tmp_path):
+    file = tmp_path / "x.onnx"
+    foreign_releases.graph(file, channels_first=True)
+    assert onnx_outputs.external_files(file) == []
+    name = f"weights {'of many letters ' * 12}"
+    onnx.save_model(
+        onnx.load(str(file)), str(file), save_as_external_data=True, location=name, size_threshold=0
+    )
+    assert onnx_outputs.external_files(file) == [name]
+
+
 @pytest.mark.reliability("An ONNX file that is cut or damaged", "one error that names it")
 def test_damaged_files_are_one_error(tmp_path):
     file = tmp_path / "x.onnx"

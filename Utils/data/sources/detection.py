@@ -68,8 +68,8 @@ def detect(path: AnyPath, pictures_apart: bool = False) -> Detected:
         return _of_folder(path, pictures_apart)
     if not path.exists():
         similar = "" if is_remote(path) else suggest_beside(pathlib.Path(path))
-        expected = "a folder of pictures, a database or a file of posts is expected"
-        raise UserError(f"nothing is at {path}{similar or ';'} {expected}")
+        expected = "a folder of pictures, a database or a file of posts was expected"
+        raise UserError(f"{expected} at {path}; found nothing{similar}")
     if not path.is_file():  # to open a pipe would wait for who writes into it
         raise UserError(f"{path} is neither a file nor a folder; a source of posts is one of them")
     kind, reason = _of_file(path)
