@@ -40,6 +40,8 @@ reads the fields.
 {sources}
 
 Files may be compressed (`{compressions}`); that is recognized by their first bytes, not by their names.
+A table of `tag_images --format json` or `csv` is read where PATH names the file: in a folder of captions it
+is none of them.
 Pictures are looked for at `--images PLACE` ([places of pictures](places-of-pictures.md)), by default at
 PATH or beside that file, by the file name or MD5 in the post's record, or by its id.
 

@@ -4,6 +4,7 @@ import codecs
 import csv
 import io
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from Utils.files.atomic import AnyPath
 
 _MOST_CELL = 2**24  # characters; descriptions of posts have some ten thousand
 _FAULT = "cannot be read to its end"
+_STATED_DELIMITER = re.compile(r'"?sep=([,;\t|])"?\s*', re.IGNORECASE)
 _STRAY = "a quotation mark in a wrong place"
 _NO_TEXT = "\udcff"  # stands for bytes that are no text; none can be read as it
 codecs.register_error("no_text", lambda error: (_NO_TEXT, error.end))  # pyright: ignore[reportAttributeAccessIssue]
@@ -22,6 +24,12 @@ codecs.register_error("no_text", lambda error: (_NO_TEXT, error.end))  # pyright
 def delimiter_of(header: str) -> str:
     """Return what separates the columns that a first line names: a comma, else a tab or a semicolon."""
     return next((mark for mark in ",\t;" if mark in header), ",")
+
+
+def stated_delimiter(line: str) -> str | None:
+    """Return what a line before the header says to separate columns (Excel's ``sep=;``); None for others."""
+    match = _STATED_DELIMITER.fullmatch(line)
+    return match[1] if match else None
 
 
 def _rows_or_stray(reader: Any) -> Iterator[tuple[int, list[str] | str]]:
@@ -46,6 +54,8 @@ def _rows_or_stray(reader: Any) -> Iterator[tuple[int, list[str] | str]]:
 
 class CsvStream:
     """A CSV in UTF-8 whose first row names the columns, with commas, tabs or semicolons between them.
+
+    A line before them may name another mark, as Excel's ``sep=|``.
 
     Columns are known by their names in small letters: ``ID,Tags`` of a spreadsheet are ``id`` and ``tags``.
 
@@ -78,9 +88,13 @@ class CsvStream:
                 encoding = "utf-16" if is_utf16 else "utf-8-sig"
                 text = io.TextIOWrapper(stream, encoding, errors="no_text", newline="")
                 lines = self._lines(text)
-                first = next(lines, "")
+                first, before_header = next(lines, ""), []
+                if stated := stated_delimiter(first):
+                    first, before_header = next(lines, ""), ["\n"]  # which counts as a line, and is no row
                 reader = csv.reader(
-                    itertools.chain([first], lines), delimiter=delimiter_of(first), strict=True
+                    itertools.chain(before_header, [first], lines),
+                    delimiter=stated or delimiter_of(first),
+                    strict=True,
                 )
                 rows = damage.iterate(_rows_or_stray(reader), self.path, _FAULT, self._error_type)
                 yield from ((line, cells) for line, cells in rows if cells)

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, TextIO
 
 from Utils.command.cli import UserError
+from Utils.data.sources.danbooru_post import PREDICTION_FIELDS
+from Utils.data.sources.post_tables import PREDICTION_COLUMNS
 from Utils.files import damage
 from Utils.files.atomic import AnyPath, naming, replacing, short_name
 from Utils.files.locking import try_lock
@@ -20,8 +22,6 @@ from Utils.files.output_files import FileKind, has_header
 from Utils.images import image_folder
 from Utils.serving.tag_selection import Selection
 from Utils.tags import tag_categories
-
-CSV_COLUMNS = ("path", "category", "name", "probability")
 
 
 def _is_json_table(path: pathlib.Path) -> bool:
@@ -31,12 +31,12 @@ def _is_json_table(path: pathlib.Path) -> bool:
     if opening == b"{}\n":
         return True
     record = next(iter(json.loads(b"{" + first.rstrip(b",\n") + b"}").values()), None)
-    return opening == b"{\n" and isinstance(record, dict) and {"rating", "ratings", "tags"} == record.keys()
+    return opening == b"{\n" and isinstance(record, dict) and record.keys() == PREDICTION_FIELDS
 
 
 KINDS = {
     "json": FileKind("a table of tags", _is_json_table),
-    "csv": FileKind("a table of tags", has_header(CSV_COLUMNS)),
+    "csv": FileKind("a table of tags", has_header(PREDICTION_COLUMNS)),
 }
 FORMATS = ("json", "csv")
 
@@ -82,7 +82,7 @@ def _write_json(records: Iterable[Record], file: TextIO) -> None:
 
 def _write_csv(records: Iterable[Record], file: TextIO) -> None:
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
+    writer.writerow(PREDICTION_COLUMNS)
     for item in records:
         path, rating = item["path"], item["rating"]
         if rating is not None:

@@ -38,7 +38,7 @@ def test_json_and_csv_hold_probabilities(release, pictures, capsys):
         rows = [row for row in csv.reader(file) if row[0] in ("path", f"{pictures}/1.png")]
     first = f"{pictures}/1.png"
     assert rows == [
-        list(tag_table.CSV_COLUMNS),
+        list(tag_table.PREDICTION_COLUMNS),
         [first, "rating", "general", "0.6"],
         [first, "general", "blue_sky", "1.0"],
         [first, "general", "^_^", "0.5"],

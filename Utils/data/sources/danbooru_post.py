@@ -79,6 +79,8 @@ FIELD_MEANINGS = {
     ),
 }
 
+PREDICTION_FIELDS = {"rating", "ratings", "tags"}  # of what tag_images and serve write
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Post:
@@ -120,6 +122,7 @@ LAYOUTS: dict[str, Callable[[frozenset[str]], bool]] = {
     "Danbooru, tags without categories": lambda fields: "tag_string" in fields,
     "gwern's releases of Danbooru": lambda fields: fields >= {"tags", "pools", "favs"},
     "Gelbooru": lambda fields: fields >= {"tags", "image", "directory"} or fields >= {"tags", "change"},
+    "tag_images": lambda fields: fields >= PREDICTION_FIELDS,
     "Hugging Face": lambda fields: "file_name" in fields or fields >= {"image", "text"},
     "kohya": lambda fields: not fields.isdisjoint(CAPTION_FIELDS) and fields.isdisjoint({"id", "md5"}),
     "": lambda fields: True,
@@ -150,6 +153,19 @@ def is_post(record: Any) -> bool:
         isinstance(record, dict)
         and any(name in record for name in (*ID_FIELDS, *NAME_FIELDS))
         and has_tags(record)
+    )
+
+
+def is_prediction(record: Mapping[str, Any]) -> bool:
+    """Whether a record is of tag_images or serve: its tags are ``{category: {name: probability}}``."""
+    tags = record.get("tags")
+    return (
+        record.keys() >= PREDICTION_FIELDS
+        and isinstance(tags, dict)
+        and all(
+            isinstance(names, dict) and all(type(value) in (int, float) for value in names.values())
+            for names in tags.values()
+        )
     )
 
 
@@ -246,6 +262,8 @@ def parse_tags(record: Mapping[str, Any]) -> tuple[list[TagGroup], captions.Capt
 
     Raises FieldError where it has no field of tags, or one that cannot be read.
     """
+    if is_prediction(record):  # of tags above their thresholds
+        return _parse_all("tags", {category: list(names) for category, names in record["tags"].items()})
     by_category: list[TagGroup] = [
         (_parse_names(field, record[field]), CATEGORY_FIELDS[field], None)
         for field in layout_of(tuple(record)).category_fields

@@ -11,7 +11,15 @@ from typing import Any
 
 from Utils.command.cli import UserError, WorkError, suggest_beside
 from Utils.command.text import counted, join_names
-from Utils.data.sources import danbooru_post, json_lines, parquet_files, sidecar_folders, source_files, sqlite
+from Utils.data.sources import (
+    danbooru_post,
+    json_lines,
+    parquet_files,
+    post_tables,
+    sidecar_folders,
+    source_files,
+    sqlite,
+)
 from Utils.files import compressed, csv_stream, damage
 from Utils.files.atomic import AnyPath, is_remote, to_path
 from Utils.images import image_folder
@@ -34,6 +42,8 @@ _JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 _MOST_FILES = 1_000_000  # of a folder that are looked at
 _MOST_OPENED = 20  # files of a folder that are opened
 _UNREADABLE = "a file that cannot be read"
+_PREDICTIONS = "a table of predictions by tag_images"
+_NAME_IT = ", which --from reads if it names the file"
 _MOST_FOLDERS = 100  # that are looked through for a first picture
 _MOST_NAMED = 8  # columns or fields, in a message
 _HEAD = 2**16  # bytes of a file that are looked at
@@ -73,6 +83,8 @@ def detect(path: AnyPath, pictures_apart: bool = False) -> Detected:
     if not path.is_file():  # to open a pipe would wait for who writes into it
         raise UserError(f"{path} is neither a file nor a folder; a source of posts is one of them")
     kind, reason = _of_file(path)
+    if not kind and reason == _PREDICTIONS:  # in a folder they are beside what tags are read from
+        return Detected("e621", str(path), reason)
     if not kind:
         raise UserError(f"{path} is no source of posts: it is {reason}. Looked for: {_looked_for()}")
     return Detected(kind, str(path), reason)
@@ -133,11 +145,15 @@ def _of_text(path: pathlib.Path, head: bytes) -> tuple[str, str]:
     text = json_lines.as_utf8(head).decode("utf-8", "replace").lstrip()
     if text.startswith(("{", "[")):
         return "jsonl", f"{path.name} holds JSON"
-    header = text.partition("\n")[0]
-    cells = header.strip().split(csv_stream.delimiter_of(header))
+    header, _, rest = text.partition("\n")
+    if stated := csv_stream.stated_delimiter(header):
+        header = rest.partition("\n")[0]
+    cells = header.strip().split(stated or csv_stream.delimiter_of(header))
     columns = [name.strip().strip('"').lower() for name in cells]
     if len(columns) > 1 and danbooru_post.is_post(dict.fromkeys(columns)):
         return "e621", f"{path.name} is a table of posts with {join_names(columns)}"
+    if post_tables.are_predictions(columns):
+        return "", _PREDICTIONS
     if len(columns) > 1 and all(columns):
         named = join_names(columns, _MOST_NAMED)
         return "", f"a text whose first line names {named}: {danbooru_post.lacks(columns)}"
@@ -200,14 +216,17 @@ def _of_folder(path: pathlib.Path, pictures_apart: bool) -> Detected:
 def _near_misses(folder: _Folder) -> Iterator[str]:
     """Yield why files that may be meant as posts or captions are none, of each kind the first."""
     for name in folder.with_suffix(_TABLE_SUFFIXES)[:1]:
-        yield f"{name} is {_of_file(folder.path / name)[1]}"
+        reason = _of_file(folder.path / name)[1]
+        yield f"{name} is {reason}{_NAME_IT if reason == _PREDICTIONS else ''}"
     for name in _other_json(folder)[:1]:
         try:
             fields = json_lines.first_fields(folder.path / name)
         except (UserError, WorkError):
             continue
         if fields:
-            yield f"{name} has records with {join_names(fields, _MOST_NAMED)}: {danbooru_post.lacks(fields)}"
+            named = f"{name} has records with {join_names(fields, _MOST_NAMED)}"
+            is_prediction = set(fields) == danbooru_post.PREDICTION_FIELDS
+            yield f"{named}: {_PREDICTIONS + _NAME_IT if is_prediction else danbooru_post.lacks(fields)}"
     endings = tuple(end for end in sidecar_folders.SUFFIXES if end not in _JSON_SUFFIXES)
     texts = [name for name in folder.with_suffix(endings) if _stem(name) not in folder.pictures]
     if texts and folder.pictures:

@@ -45,7 +45,7 @@ def read_json_lines(path: AnyPath, images: Place | AnyPath | None = None) -> Sou
     files, skipped = find_files(path), []
     for file in files:
         before, folder = len(sorter) + sorter.num_rejected, source_files.folder_of(file, path)
-        for place, key, record in progress(read_records(file), label=file.name, unit="records"):
+        for place, key, record in progress(read_records(file, file == path), label=file.name, unit="records"):
             reason = sorter.add_record(record, place, key, folder=folder)
             # Not a file of posts at all: a CSV of gigabytes must not be read to its end to find that out.
             if reason and not len(sorter) and sorter.num_rejected > _MAX_BAD_LINES:
@@ -84,14 +84,17 @@ def is_index(file: pathlib.Path) -> bool:
     return is_beside and file.suffix == ".json" and b'"offset"' in compressed.head(file, _HEAD)
 
 
-def read_records(file: pathlib.Path) -> Iterator[Record]:
+def read_records(file: pathlib.Path, is_named: bool = True) -> Iterator[Record]:
     """Yield the records of a file, with None where a line is not JSON; nothing for a file without posts.
+
+    Predictions of tag_images are posts only in a file that the user named (``is_named``): in a folder they
+    lie beside what the pictures' own tags are read from.
 
     Raises WorkError where the file is cut off or damaged: only a line can be left out alone.
     """
     is_first = True
     for place, key, value in read_values(file, danbooru_post.has_tags):
-        if is_first and isinstance(value, dict) and not _is_post(key, value):
+        if is_first and isinstance(value, dict) and not _is_post(key, value, is_named):
             return
         is_first = False
         yield place, key, value
@@ -100,9 +103,13 @@ def read_records(file: pathlib.Path) -> Iterator[Record]:
 def holds_posts(file: pathlib.Path) -> bool | None:
     """Whether a file is of posts, by its first object; None where no object is among its first records.
 
+    Predictions of tag_images are none.
+
     Raises WorkError where it cannot be read.
     """
-    records = [value for _, _, value in itertools.islice(read_records(file), _LINES_LOOKED_AT)]
+    records = [
+        value for _, _, value in itertools.islice(read_records(file, is_named=False), _LINES_LOOKED_AT)
+    ]
     if any(isinstance(value, dict) for value in records):
         return True
     return None if records else False
@@ -134,8 +141,10 @@ def read_values(
     return _records_of_values(file, is_record, error_type)
 
 
-def _is_post(key: str, record: dict[str, Any]) -> bool:
+def _is_post(key: str, record: dict[str, Any], is_named: bool) -> bool:
     """Whether a record is a post; its key may be its id or its file."""
+    if not is_named and danbooru_post.is_prediction(record):
+        return False
     return danbooru_post.is_post({"file_name": key} | record if key else record)
 
 

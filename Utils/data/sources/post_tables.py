@@ -1,7 +1,9 @@
-"""Posts in CSV tables: e621's exports ``posts-*.csv.gz``, and other tables with an id and tags."""
+"""Posts in CSV tables: e621's exports ``posts-*.csv.gz``, tag_images' tables, others with an id and tags."""
 
 import pathlib
 import re
+from collections.abc import Collection, Iterator
+from typing import Any
 
 from Utils.command.cli import UserError, progress
 from Utils.data.sources import danbooru_post, source_files
@@ -10,6 +12,7 @@ from Utils.data.sources.stream import Source
 from Utils.files import compressed
 from Utils.files.atomic import AnyPath, to_path
 from Utils.files.csv_stream import CsvStream
+from Utils.images import image_folder
 from Utils.images.place import Place
 
 SUFFIXES = (".csv", ".tsv", *compressed.SUFFIXES)
@@ -19,6 +22,7 @@ TAG_EXPORTS = {
     "aliases": "tag_aliases-*.csv*",
     "implications": "tag_implications-*.csv*",
 }
+PREDICTION_COLUMNS = ("path", "category", "name", "probability")  # of tag_images: a row for every tag
 _LAYOUT_FIELDS = ("locked_tags",)  # not read, but they tell whose export it is
 
 
@@ -36,18 +40,61 @@ def read_e621(path: AnyPath, images: Place | AnyPath | None = None) -> Source:
     sorter.note_files([file.name for file in others], "passed by, of older exports or no posts")
     for file in files:
         table, folder = CsvStream(file), source_files.folder_of(file, path)
-        columns = danbooru_post.select_fields(table.columns, str(file))
-        columns += [name for name in _LAYOUT_FIELDS if name in table.columns]
-        for line, cells in progress(table.rows(columns), label=file.name, unit="posts"):
+        for line, record in progress(_records(table), label=file.name, unit="posts"):
             place = f"{file.name}, line {line}"
-            if isinstance(cells, str):
-                sorter.reject(-1, place, cells)
+            if isinstance(record, str):
+                sorter.reject(-1, place, record)
             else:
-                sorter.add_record(dict(zip(columns, cells, strict=True)), place, folder=folder)
+                sorter.add_record(record, place, folder=folder)
     beside = [name for name in TAG_EXPORTS if path.is_dir() and any(path.glob(TAG_EXPORTS[name]))]
     if "tags" in beside:
         sorter.note(f"{path} holds the tags' categories: --tags {path} reads {' and '.join(beside)}")
     return sorter.finish("e621", path)
+
+
+def _records(table: CsvStream) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """Yield ``(line, record of a post)``, with the reason for a row that cannot be read."""
+    if are_predictions(table.columns):
+        yield from _predicted(table)
+        return
+    columns = danbooru_post.select_fields(table.columns, str(table.path))
+    columns += [name for name in _LAYOUT_FIELDS if name in table.columns]
+    for line, cells in table.rows(columns):
+        yield line, cells if isinstance(cells, str) else dict(zip(columns, cells, strict=True))
+
+
+def are_predictions(columns: Collection[str]) -> bool:
+    """Whether a table with these columns is one that tag_images wrote."""
+    return set(columns) == set(PREDICTION_COLUMNS)
+
+
+def _predicted(table: CsvStream) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """Yield the records of tag_images' table, each of the rows in a run that are of one picture.
+
+    Raises UserError where rows of a picture are apart, as in a table that was sorted by another column.
+    """
+    seen: set[int] = set()  # in 8 bytes a picture
+    record, first_line = {}, 0
+    for line, cells in table.rows(PREDICTION_COLUMNS):
+        if isinstance(cells, str):
+            yield line, cells
+            continue
+        path, category, name, _ = cells
+        if path != record.get("path"):
+            if record:
+                yield first_line, record
+            if (key := image_folder.path_id(path)) in seen:
+                raise UserError(
+                    f"{table.path}, line {line}: rows of {path} are in several places; sort the table by path"
+                )
+            seen.add(key)
+            record, first_line = {"path": path, "rating": None, "tags": {}}, line
+        if category == "rating":
+            record["rating"] = name
+        else:
+            record["tags"].setdefault(category, []).append(name)
+    if record:
+        yield first_line, record
 
 
 def find_files(path: pathlib.Path) -> tuple[list[pathlib.Path], list[pathlib.Path]]:

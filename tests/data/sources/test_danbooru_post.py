@@ -53,7 +53,7 @@ def test_tags_are_read_in_every_form(record, tags):
         ("id tags pools favs", "gwern's releases of Danbooru"),
         ("id tags image directory", "Gelbooru"), ("id tags change", "Gelbooru"), ("id tags image", ""),
         ("file_name text", "Hugging Face"), ("image text", "Hugging Face"), ("image text x", "Hugging Face"),
-        ("caption", "kohya"), ("id caption", ""), ("id tags", ""),
+        ("rating ratings tags text", "tag_images"), ("caption", "kohya"), ("id caption", ""), ("id tags", ""),
     ],
 )  # fmt: skip
 def test_fields_say_who_wrote_a_record(fields, name):

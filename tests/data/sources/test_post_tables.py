@@ -5,8 +5,10 @@ import gzip
 import pytest
 
 from Utils.command.cli import UserError
-from Utils.data.sources import parents
+from Utils.data import danbooru_fields
+from Utils.data.sources import detection, parents
 from Utils.data.sources.post_tables import read_e621
+from Utils.files import csv_stream
 from Utils.images import picture_index
 
 HEADER = "id,md5,source,rating,tag_string,locked_tags,parent_id,is_deleted,is_pending,is_flagged\n"
@@ -62,6 +64,47 @@ def test_a_table_that_is_passed_by_is_named(tmp_path):
     assert "1 file passed by, of older exports or no posts: b.csv" in read_e621(tmp_path).notes
     with pytest.raises(UserError, match=r"b\.csv names the column tags more than once"):
         read_e621(tmp_path / "b.csv")
+
+
+@pytest.mark.reliability(
+    "a CSV of posts that begins with Excel's line sep=;", "read; the lines of bad rows are those of the file"
+)
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+def test_a_line_that_names_the_separator_is_no_header(tmp_path, mark):
+    rows = ["file_name", "tags"], ["1.jpg", "hat solo"], ["2.jpg"], ["3.jpg", "hat"]
+    text = f"sep={mark}\r\n" + "".join(f"{mark.join(cells)}\r\n" for cells in rows)
+    (tmp_path / "posts.csv").write_text(text, newline="")
+    assert detection.detect(tmp_path / "posts.csv").kind == "e621"
+    source = read_e621(tmp_path / "posts.csv")
+    assert source.tags.set_index("name")["count"].to_dict() == {"hat": 2, "solo": 1}
+    assert source.rejected == ((-1, "posts.csv, line 4", "another number of cells than the first line"),)
+
+
+def test_other_first_lines_are_headers():
+    assert csv_stream.stated_delimiter('"sep=;"\r\n') == ";"
+    for line in ("sep=", "sep=;x", "sep=a", "file;sep=;", ""):
+        assert csv_stream.stated_delimiter(line) is None
+
+
+TABLE = "path,category,name,probability\n" + (
+    "a/1.jpg,rating,sensitive,0.9\na/1.jpg,general,;d,0.8\na/1.jpg,character,rei_(eva),0.7\n"
+    "a/2.jpg,general,;d,0.6\na/2.jpg,species,cat,0.5\n"
+)
+
+
+def test_predictions_of_tag_images_are_posts(tmp_path):
+    (tmp_path / "t.csv").write_text(TABLE)
+    assert detection.detect(tmp_path / "t.csv").kind == "e621"
+    source = read_e621(tmp_path / "t.csv")
+    (block,) = source.blocks()
+    assert "".join(map(chr, block.ratings)) == "s\0"
+    assert source.tags.set_index("name")["count"].to_dict() == {";d": 2, "rei_(eva)": 1, "cat": 1}
+    species = danbooru_fields.OTHER_CATEGORIES["species"]
+    assert source.tags.set_index("name")["category"].to_dict() == {";d": 0, "rei_(eva)": 4, "cat": species}
+    first, *others = TABLE.splitlines()
+    (tmp_path / "t.csv").write_text("\n".join([first, *sorted(others, key=lambda row: row[-3:]), ""]))
+    with pytest.raises(UserError, match="t.csv, line 5: rows of a/1.jpg are in several places; sort"):
+        read_e621(tmp_path / "t.csv")
 
 
 def test_parents_are_read(tmp_path):
