@@ -102,7 +102,9 @@ def test_predictions_of_tag_images_are_posts(tmp_path):
     species = danbooru_fields.OTHER_CATEGORIES["species"]
     assert source.tags.set_index("name")["category"].to_dict() == {";d": 0, "rei_(eva)": 4, "cat": species}
     first, *others = TABLE.splitlines()
-    (tmp_path / "t.csv").write_text("\n".join([first, *sorted(others, key=lambda row: row[-3:]), ""]))
+    (tmp_path / "t.csv").write_text(
+        "\n".join([first, *sorted(others, key=lambda row: row.split(",")[1]), ""])
+    )
     with pytest.raises(UserError, match="t.csv, line 5: rows of a/1.jpg are in several places; sort"):
         read_e621(tmp_path / "t.csv")
 
