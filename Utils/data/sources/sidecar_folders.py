@@ -169,26 +169,34 @@ class _Reader:
         self._texts = self._place if is_one else places.open_place(path)
         self.census, self.rejected = image_folder.Census(), []
         self._pictures = _Pictures([self._place] if is_one else [self._place, self._texts])
-        self._unread: list[str] = []  # sidecars of pictures that have a better one
+        self._unread: list[str] = []  # sidecars of pictures that have a better one, and of no other picture
+        self._passed_over: list[str] = []  # the same in the folder that is read, those of other pictures too
+        self._taken: set[str] = set()  # sidecars of this folder that were read
         self._unpaired: dict[str, str] = {}  # sidecars of no picture, as `_by_lower_suffix` has them
 
     def read(self, kind: str) -> Source:
         """Return the source, still without the paths of its pictures."""
         sorter, pictures = DiskSorter(keeps_keys=False, separator_steps=OF_TEXTS), self._pictures
         failures: list[tuple[int, str, str]] = []  # row of the picture, its path, the reason
+        last_folder = ""
         for picture, candidates in progress(self._pairs(), label="sidecars", unit="pictures"):
+            if (folder := picture.rpartition("/")[0]) != last_folder:
+                last_folder = folder
+                self._end_folder()
             try:
                 post, record, sidecar = self._post_of(picture, candidates)
             except FieldError as error:
-                self._unread += candidates[1:]
+                self._passed_over += candidates[1:]
                 failures.append((pictures.count, picture, str(error)))
                 pictures.add(picture, self._stated_id(candidates))
                 continue
-            self._unread += [name for name in candidates if name != sidecar]
+            self._taken.add(sidecar)
+            self._passed_over += [name for name in candidates if name != sidecar]
             if record is not None:
                 sorter.note_layout(record)
             sorter.add(post)
             pictures.add(picture, self._stated_id(candidates, sidecar, post), has_post=True)
+        self._end_folder()
         pictures.finish()
         self._require_posts(failures)
         self.has_unsplit = sorter.separators.are_blanks and bool(sorter.separators.counts[captions.UNCLEAR])
@@ -202,6 +210,12 @@ class _Reader:
         ]
         sorter.note_files(self._unread, "whose tags are not taken, beside others of the same picture")
         return sorter.finish(kind, self._path)
+
+    def _end_folder(self) -> None:
+        """Note the sidecars that no picture took: ``1.txt`` may be that of ``1.jpg``, not of ``1.png``."""
+        self._unread += [name for name in dict.fromkeys(self._passed_over) if name not in self._taken]
+        self._passed_over.clear()
+        self._taken.clear()
 
     def _pairs(self) -> Iterator[tuple[str, list[str]]]:
         """Yield every picture with its sidecars, the preferred first.

@@ -190,6 +190,17 @@ def test_the_sidecar_with_tags_counts_and_the_others_are_said(tmp_path):
     assert chosen.tags["name"].tolist() == ["hat"]
 
 
+def test_a_sidecar_that_another_picture_of_the_stem_takes_is_not_said_to_be_lost(tmp_path):
+    """The sidecars that tag_images writes for 1.jpg and 1.png."""
+    pictures = {"1.jpg": None, "1.png": None, "2.jpg": None}
+    sidecar_folder(
+        tmp_path, pictures | {"1.txt": "hat", "1.png.txt": "bow", "2.jpg.txt": "sun", "2.txt": "sea"}
+    )
+    source = read_sidecars(tmp_path)
+    assert source.tags.set_index("name")["count"].to_dict() == {"hat": 1, "bow": 1, "sun": 1}
+    assert source.notes == ("1 file whose tags are not taken, beside others of the same picture: 2.txt",)
+
+
 def test_no_sidecar_that_can_be_read_is_an_error_with_its_reason(tmp_path):
     sidecar_folder(tmp_path, {"1.jpg": None, "2.jpg": None, "2.txt": ""})
     (tmp_path / "1.txt").write_bytes(b"\xff")
