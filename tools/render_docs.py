@@ -59,9 +59,9 @@ names are undone (`&#039;` is `'`). A record without an id gets that of its pict
 ## Captions
 
 `{suffixes}` beside a picture (`x.txt` or `x.jpg.txt`), in UTF-8, or in UTF-16 with a byte-order mark; of
-several the first with a tag counts. Tags stand between commas (also `\uff0c` and `\u3001`), semicolons or
-bars with spaces, or tabs, or one a line, with spaces or underscores, `\\(` for `(`. A list of names in JSON
-has them as a text has.
+several the first with a tag counts (`--extension` names other endings, the preferred first). Tags stand
+between commas (also `\uff0c` and `\u3001`), semicolons or bars with spaces, or tabs, or one a line, with
+spaces or underscores, `\\(` for `(`. A list of names in JSON has them as a text has.
 
 - **Blanks between tags.** If a text has no comma and a third of its words have underscores (`1girl solo
   long_hair`), blanks separate its tags. If most texts are like this, blanks also separate tags in the
@@ -96,8 +96,8 @@ and releases. A definition takes codes or names: `categories = ["general", "char
 For sources without categories and ids of tags, `--tags` gives them: an export of tags (CSV or JSON: name,
 category, id), a folder of e621's exports (`tags-*.csv.gz`, `tag_aliases-*.csv.gz`,
 `tag_implications-*.csv.gz`), or a `selected_tags.csv`. `--aliases` and `--implications` take exports with
-antecedent_name and consequent_name. Rows that cannot be read are counted; a circle of aliases is broken at
-its newest alias, and the output says so.
+antecedent_name and consequent_name, `--deprecated` one that says which tags are dropped. Rows that cannot be
+read are counted; a circle of aliases is broken at its newest alias, and the output says so.
 """
 
 

@@ -3,7 +3,7 @@
     python train.py siglip2_b16 --dataset DATASET --init-from timm/vit_base_patch16_siglip_384.v2_webli \
       --run-dir runs/siglip2_b16
 
-Cost: 12.6 GB for 16 images a device by the TPU's compiler (22.3 GB for 32); not run here. --rematerialize
+Cost: 12.7 GB for 16 images a device by the TPU's compiler (22.3 GB for 32); not run here. --rematerialize
 blocks makes room for more.
 Expected: no score was published. SigLIP 2 is the source of JTP-3 and cl_tagger v2.
 

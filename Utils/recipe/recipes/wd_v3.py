@@ -2,7 +2,7 @@
 
     python train.py wd_v3 --dataset DATASET --run-dir runs/wd_v3
 
-Cost: 10 epochs of 5.75 million images at 448 px; 19.3 GB a device by the compiler for a v4-8; not run here.
+Cost: 10 epochs of 5.75 million images at 448 px; 19.4 GB a device by the compiler for a v4-8; not run here.
 Expected: wd-vit-tagger-v3 published macro F1 0.4402 over 10,861 tags at P = R, after an earlier training that
 is not published.
 
