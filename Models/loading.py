@@ -14,7 +14,7 @@ from Utils.command.cli import UserError
 from Utils.command.text import counted
 from Utils.files import damage, hub, zip_files
 from Utils.files.atomic import local, require_file
-from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS, require_choice
+from Utils.files.model_files import RELEASED_MODEL, RUN_MODELS, import_hint, require_choice
 from Utils.images import codec
 from Utils.tags import tag_list
 
@@ -115,7 +115,10 @@ def _model_file(path: pathlib.Path, which: str) -> pathlib.Path:
     if timm_folder.is_folder(path):
         return path
     content = ", ".join(sorted(item.name for item in path.iterdir())) or "nothing"
-    raise UserError(f"no {RUN_MODELS[which]} in {path}; a run folder has one, this folder has {content}")
+    raise UserError(
+        f"no {RUN_MODELS[which]} in {path}; a run folder has one, this folder has {content}"
+        f"{import_hint(path)}"
+    )
 
 
 def load_model(file: pathlib.Path, order: str | None = None) -> keras.Model:
@@ -130,7 +133,10 @@ def load_model(file: pathlib.Path, order: str | None = None) -> keras.Model:
         raise UserError(f"a model is a .keras file, a run folder or a whole model in .h5; got {file}")
     if file.suffix == ".keras":
         zip_files.require_whole(file, "a Keras model")
-    with damage.named(file, "cannot be loaded as a Keras model"), local(file) as copy:
+    alone = (
+        "" if file.suffix == ".keras" else " (weights without their model are for tools/import_weights.py)"
+    )
+    with damage.named(file, f"cannot be loaded as a Keras model{alone}"), local(file) as copy:
         return cast(keras.Model, keras.saving.load_model(copy, compile=False))
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from Utils.command.cli import UserError
 from Utils.command.text import join_names
 from Utils.files import damage, hdf5_files
+from Utils.files.model_files import HDF5_SUFFIXES
 
 CHECKPOINT_KEY = re.compile(r"(?:^|/)layer_with_weights-(\d+)/(.+)/\.ATTRIBUTES/VARIABLE_VALUE$")
 
@@ -46,7 +47,7 @@ def read(path: str | pathlib.Path) -> Source:
     Raises UserError that says what was looked for and what is there.
     """
     path = pathlib.Path(path)
-    if path.suffix in (".h5", ".hdf5") and path.is_file():
+    if path.suffix in HDF5_SUFFIXES and path.is_file():
         return _read_h5(path)
     return _read_checkpoint(_prefix(path))
 
@@ -98,6 +99,10 @@ def _prefix(path: pathlib.Path) -> pathlib.Path:
     if path.is_dir():
         content = ", ".join(sorted(item.name for item in path.iterdir())[:8]) or "nothing"
         raise UserError(f"no variables/variables.index in the folder {path}; it holds {content}")
+    if path.suffix == ".keras" and path.is_file():
+        raise UserError(
+            f"{path} is a .keras file already; every command that takes a model takes it as it is"
+        )
     raise UserError(
         f"no weights at {path}: an .h5 file, a TensorFlow checkpoint prefix (PREFIX.index beside it) "
         f"or a folder with variables/variables.index is expected"

@@ -1,7 +1,9 @@
 """File names of the Keras models in run folders and releases."""
 
 import pathlib
+from typing import Any
 
+from Utils.command import programs
 from Utils.command.cli import UserError
 from Utils.files.atomic import sha256_of
 from Utils.files.output_files import FileKind, has_members
@@ -9,6 +11,7 @@ from Utils.files.output_folders import FolderKind
 
 RUN_MODELS = {"best": "best.keras", "last": "model.keras"}  # by the word that --which takes
 RELEASED_MODEL = pathlib.PurePosixPath("extra", "keras", RUN_MODELS["last"])  # below a release folder
+HDF5_SUFFIXES = (".h5", ".hdf5")
 _is_keras_file = has_members("config.json", "metadata.json", "model.weights.h5")
 # A model in the folder of a run or below a release is the work of another command: of days, perhaps.
 IMPORTED = FileKind(
@@ -38,6 +41,14 @@ def digest_in_run(file: pathlib.Path | None) -> str | None:
     if file is None or is_released or not (file.is_file() and file.with_name("recipe.json").is_file()):
         return None
     return sha256_of(file)
+
+
+def import_hint(path: Any) -> str:
+    """Return how a SavedModel folder or a file of Keras 2 becomes a model of this zoo; "" for other paths."""
+    is_saved = any((path / name).is_file() for name in ("saved_model.pb", "variables/variables.index"))
+    kind = "a SavedModel" if is_saved else "HDF5" if path.suffix in HDF5_SUFFIXES and path.is_file() else ""
+    line = programs.line("import_weights", path, "-o", "NAME.keras")
+    return f". As {kind} of the original zoo it becomes a .keras file by {line}" if kind else ""
 
 
 def require_choice(path: pathlib.Path, which: str) -> None:

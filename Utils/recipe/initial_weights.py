@@ -17,7 +17,7 @@ import pandas as pd
 from Utils.command.cli import UserError, suggest_beside
 from Utils.command.text import counted, join_names
 from Utils.files import atomic, damage, hub, model_description, zip_files
-from Utils.files.model_files import RUN_MODELS, require_choice
+from Utils.files.model_files import RUN_MODELS, import_hint, require_choice
 from Utils.recipe.recipe import RECIPE_FILE, Recipe, fields_shape, read_recipe, recipe_from_dict
 from Utils.tags import tag_list, tag_matching
 
@@ -250,7 +250,7 @@ def _model_file(path: pathlib.Path, which: Literal["best", "last"]) -> pathlib.P
         return path
     if not path.is_dir():
         content = "a file that does not end in .keras" if path.exists() else f"nothing{suggest_beside(path)}"
-        raise UserError(f"weights come from {KINDS}; at {path} is {content}")
+        raise UserError(f"weights come from {KINDS}; at {path} is {content}{import_hint(path)}")
     if (path / RUN_MODELS[which]).is_file():
         return path / RUN_MODELS[which]
     models = sorted(path.glob("*.keras")) or sorted(path.glob("extra/keras/*.keras"))
@@ -264,6 +264,7 @@ def _model_file(path: pathlib.Path, which: Literal["best", "last"]) -> pathlib.P
     names = ", ".join(sorted(item.name for item in path.iterdir())[:_MOST_NAMES]) or "nothing"
     raise UserError(
         f"{path} has no {RUN_MODELS[which]}, nor is it a folder with one .keras file; it holds {names}"
+        f"{import_hint(path)}"
     )
 
 

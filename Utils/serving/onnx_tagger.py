@@ -20,6 +20,7 @@ from Utils.command.machine import num_cores
 from Utils.evaluation.logits import sigmoid
 from Utils.files import damage, hub
 from Utils.files.atomic import AnyPath, read_json
+from Utils.files.model_files import import_hint
 from Utils.images import codec
 from Utils.images.image_reader import Prepare
 from Utils.serving import execution_providers
@@ -161,6 +162,7 @@ def load(
         raise UserError(
             f"a release folder was expected at {path}, with {MODEL_FILE} and {tag_list.FILE}, or a run "
             f"folder, .keras file or timm folder; found {_content_of(path)}"
+            f"{import_hint(path)}"
         )
     if device != "auto":
         raise UserError(f"--device is for models that onnxruntime runs; {path} has none: export it first")

@@ -87,6 +87,9 @@ def test_the_card_says_what_is_missing(run, picture, tmp_path):
         Models.load(run, which="first")
     with pytest.raises(UserError, match=r"a model is a .keras file"):
         Models.load(run / "selected_tags.csv")
+    Models.build("ResNet/test", image_size=32, num_labels=3).save_weights(tmp_path / "a.weights.h5")
+    with pytest.raises(UserError, match=r"weights without their model are for tools/import_weights\.py"):
+        Models.load(tmp_path / "a.weights.h5")
     broken = tmp_path / "broken.keras"
     broken.write_bytes(b"not a zip")
     with pytest.raises(UserError, match=r"broken.keras is damaged or not a Keras model"):

@@ -251,3 +251,9 @@ def test_a_file_without_weights_is_an_error(tmp_path):
     ]:  # fmt: skip
         with pytest.raises(UserError, match=message):
             original_zoo.read(tmp_path / name)
+
+
+def test_a_model_of_this_zoo_needs_no_import(tmp_path):
+    (tmp_path / "a.keras").touch()
+    with pytest.raises(UserError, match=r"a\.keras is a \.keras file already; every command"):
+        original_zoo.read(tmp_path / "a.keras")
