@@ -29,10 +29,11 @@ from Utils.files.model_files import RUN_MODELS
 from Utils.recipe import command_line, sweeps
 from Utils.recipe.recipe import RECIPE_FILE, flag, read_recipe
 from Utils.training.history import History
-from Utils.training.run_folder import CHANGEABLE, COMPARED_AS_FACTS
+from Utils.training.run_folder import CHANGEABLE, COMPARED_AS_FACTS, data_differences
 
 TRAIN = atomic.ROOT / "train.py"
 MARKERS = RESULTS, LOGS = "results.csv", "logs"  # in the folder of a sweep, beside those of its runs
+FILLED_IN = ("epr_expected_positives",)  # by a run, where it is None
 # Columns of the results that the history has. "loss" is a number there and a field of the recipe here.
 SCORES = {
     **{name: name for name in ("val_f1", "val_macro_f1", "val_loss", "val_threshold", "images_per_second")},
@@ -73,9 +74,10 @@ def main(argv: list[str] | None = None) -> int:
     sweep = sweeps.read(options.sweep)
     sweeps.require_apart(sweep, train_flags)
     settings = sweeps.runs(sweep, options.runs, options.seed)
-    dataset_folder.load(options.dataset).require_shards("train")
+    dataset = dataset_folder.load(options.dataset)
+    dataset.require_shards("train")
     trials = [Trial(sweep, values, options, train_flags) for values in settings]
-    others = _find_state(trials, sweep, options)
+    others = _find_state(trials, sweep, options, dataset)
     if options.list:
         names = [trial.name for trial in trials]
         print_json({"runs": names}) if options.json else print("\n".join(names))
@@ -122,18 +124,28 @@ class Trial:
         is_enough = is_enough or history.has_ended_early(recipe.best_by, recipe.early_stopping)
         return is_enough and (self.folder / RUN_MODELS["last"]).is_file()
 
-    def require_same(self) -> None:
-        """Raise UserError where the run was trained with other settings, as other flags behind ``--``."""
+    def require_same(self, dataset: dataset_folder.Dataset) -> None:
+        """Raise UserError where the run was trained with other settings (flags behind ``--``) or data."""
         file = self.folder / RECIPE_FILE
-        recorded = read_recipe(file)[1] if file.is_file() else {}
-        settled = (None, "auto")  # what a run fills in
-        for name, value in self.recipe.to_dict().items():
-            is_fixed = name not in CHANGEABLE + COMPARED_AS_FACTS and value not in settled
-            if is_fixed and recorded.get(name, value) != value:
-                raise UserError(
-                    f"{self.folder} holds a run that differs: {flag(name)} was {recorded[name]}, is {value}. "
-                    "Give the flags that the sweep was begun with, or another -o"
-                )
+        if not file.is_file():
+            return
+        recorded = read_recipe(file)[1]
+        # train.py compares these of a run that goes on, with the number of devices.
+        free = CHANGEABLE if self.has_ended else (*CHANGEABLE, *COMPARED_AS_FACTS)
+        differences = [
+            f"{flag(name)} was {recorded[name]}, is {value}"
+            for name, value in self.recipe.to_dict().items()
+            if name not in free
+            and recorded.get(name, value) != value
+            and not (value == "auto" or (value is None and name in FILLED_IN))
+        ]
+        if (self.folder / dataset_folder.MANIFEST).is_file():
+            differences += data_differences(self.folder, dataset)
+        if differences:
+            raise UserError(
+                f"{self.folder} holds a run that differs: {'; '.join(differences)}. "
+                "Give the flags and the dataset that the sweep was begun with, or another -o"
+            )
 
     @property
     def state(self) -> str:
@@ -167,18 +179,18 @@ def _as_float(value: Any) -> Any:
 
 
 def _find_state(
-    trials: list[Trial], sweep: sweeps.Sweep, options: argparse.Namespace
+    trials: list[Trial], sweep: sweeps.Sweep, options: argparse.Namespace, dataset: dataset_folder.Dataset
 ) -> list[dict[str, str]]:
     """Find which runs have failed before; return the earlier results of other runs. Nothing is written.
 
-    Raises UserError where the folder holds something else, or a run with other settings.
+    Raises UserError where the folder holds something else, or a run with other settings or data.
     """
     _require_place(options.output)
     rows = _earlier_rows(options.output / RESULTS)  # refuses a file of the same name that is no sweep's
     errors = {row["run"]: row["error"] for row in rows if row["state"] == "failed"}
     for trial in trials:
         trial.error = None if options.retry else errors.get(trial.name)
-        trial.require_same()
+        trial.require_same(dataset)
         _require_metric(trial, sweep)
     _tell_others(options.output, trials)
     names = {trial.name for trial in trials}

@@ -207,7 +207,7 @@ def _require_same(folder: Any, recipe: Recipe, dataset: Dataset, facts: Mapping[
     differences = [
         *_recipe_differences(old_recipe, recipe.to_dict()),
         *_fact_differences(atomic.read_json(folder / "environment.json", _ENVIRONMENT), facts),
-        *_data_differences(folder, dataset),
+        *data_differences(folder, dataset),
     ]
     if differences:
         raise UserError(
@@ -265,7 +265,8 @@ def _require_history(folder: Any, recipe: Recipe, steps_per_epoch: int, is_valid
         )
 
 
-def _data_differences(folder: Any, dataset: Dataset) -> list[str]:
+def data_differences(folder: Any, dataset: Dataset) -> list[str]:
+    """Return in words how the data that a run was trained on differ from a dataset."""
     manifest = atomic.read_json(folder / "dataset.json", _MANIFEST)
     differences = [
         f"the dataset has other {split} records"

@@ -135,6 +135,51 @@ def test_finished_runs_of_other_flags_are_not_taken_for_these(grid, stub, tmp_pa
     assert len(calls(tmp_path)) == 2
 
 
+def test_a_setting_that_is_left_out_is_another_one(grid, stub, tmp_path, capsys):
+    """Of None and auto, a run fills in some; the others are what they were."""
+    for name, value in (("dropout", 0.5), ("steps_per_epoch", 3), ("batch_size_per_device", 7)):
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        written = json.dumps({name: value, "epochs": 4})
+        (tmp_path / "stub.py").write_text(STUB.replace('"{}"', repr(written)))
+        option = f"--{name.replace('_', '-')}"
+        words = "--runs", "1", "--", "--epochs=4"
+        assert go(grid, tmp_path, *words, f"{option}={value}") == 0
+        assert go(grid, tmp_path, *words) == 2
+        assert f"{option} was {value}, is" in capsys.readouterr().err
+    written = json.dumps({"epr_expected_positives": 3.5, "dtype_policy": "float32"})
+    (tmp_path / "stub.py").write_text(STUB.replace('"{}"', repr(written)))
+    shutil.rmtree(tmp_path / "out")
+    assert [go(grid, tmp_path, *words) for _ in range(2)] == [0, 0], capsys.readouterr().err
+
+
+@pytest.mark.reliability(
+    "a sweep goes on with another dataset, or with one that was packed anew",
+    "refused: no run counts as done with the scores of other data",
+)
+def test_finished_runs_of_another_dataset_are_not_taken_for_these(grid, stub, tmp_path, capsys):
+    manifests = {}
+    for name, digest in (("data", "a"), ("other", "b")):
+        shards = [{"file": "0.tfrecord", "records": 1, "sha256": digest * 64}]
+        manifests[name] = json.dumps({"records": {"train": {"records": 1, "shards": shards}}})
+    shutil.copytree(tmp_path / "data", tmp_path / "other")
+    words = "--runs", "1", "--", "--epochs=4"
+    assert go(grid, tmp_path, *words) == 0
+    (run,) = (tmp_path / "out").glob("*/recipe.json")
+    shutil.copy(tmp_path / "data" / "selected_tags.csv", run.parent)
+    run.with_name("dataset.json").write_text(manifests["data"])
+    (tmp_path / "data" / "dataset.json").write_text(manifests["data"])
+    (tmp_path / "other" / "dataset.json").write_text(manifests["other"])
+    assert go(grid, tmp_path, *words) == 0
+    before = (tmp_path / "out" / "results.csv").read_bytes()
+    assert go(grid, tmp_path, "--dataset", str(tmp_path / "other"), *words) == 2
+    assert "holds a run that differs: the dataset has other train records" in capsys.readouterr().err
+    (tmp_path / "data" / "selected_tags.csv").write_text("tag_id,name,category,count\n2,b,0,1\n")
+    assert go(grid, tmp_path, *words) == 2
+    assert "the dataset has another tag list" in capsys.readouterr().err
+    assert (tmp_path / "out" / "results.csv").read_bytes() == before
+    assert len(calls(tmp_path)) == 1
+
+
 def test_a_changed_file_trains_nothing_before_it_is_refused_and_says_what_is_left(
     grid, stub, tmp_path, capsys
 ):
