@@ -159,8 +159,9 @@ def test_a_setting_that_is_left_out_is_another_one(grid, stub, tmp_path, capsys)
 def test_finished_runs_of_another_dataset_are_not_taken_for_these(grid, stub, tmp_path, capsys):
     manifests = {}
     for name, digest in (("data", "a"), ("other", "b")):
-        shards = [{"file": "0.tfrecord", "records": 1, "sha256": digest * 64}]
-        manifests[name] = json.dumps({"records": {"train": {"records": 1, "shards": shards}}})
+        shards = [{"file": "train/0.tfrecord", "records": 1, "sha256": digest * 64}]
+        records = {"train": {"records": 1, "shards": shards}}
+        manifests[name] = json.dumps({"name": "x", "image_size": 8, "records": records})
     shutil.copytree(tmp_path / "data", tmp_path / "other")
     words = "--runs", "1", "--", "--epochs=4"
     assert go(grid, tmp_path, *words) == 0
