@@ -49,7 +49,6 @@ def blocks(page):
         for variable, values, body in re.findall(LOOP, text, flags=re.S | re.M):
             unrolled = "".join(body.replace(f"${variable}", value) for value in values.split())
             text = text.replace(f"for {variable} in {values}; do\n{body}done\n", unrolled)
-        text = re.sub(r"^until (.*); do .*; done$", r"\1", text, flags=re.M)
         yield [line.strip() for line in text.splitlines() if shlex.split(line, comments=True)]
 
 
