@@ -195,13 +195,25 @@ def flush_file(path: pathlib.Path) -> None:
 
 
 def require_absent(path: AnyPath, overwrite: bool = False) -> None:
-    """Raise UserError where ``path`` is a file or a folder that is not empty, unless ``overwrite``."""
+    """Raise UserError where ``path`` is a file or a folder that is not empty, unless ``overwrite``.
+
+    Also where nothing can be written there, as in a folder of another user.
+    """
     path = to_path(path)
     if not is_remote(path):
         require_no_device(path)
+        _require_writable(path)
     if overwrite or not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     raise UserError(_KEPT.format(path=path))
+
+
+def _require_writable(path: pathlib.Path) -> None:
+    """Raise UserError where the nearest folder above an output that is there cannot be written to."""
+    place = path.resolve() if path.is_dir() else path.absolute()
+    folder = next((folder for folder in place.parents if folder.exists()), None)
+    if folder is not None and folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"{path} cannot be written: {folder} is not writable; give another place")
 
 
 def require_no_device(path: pathlib.Path) -> None:

@@ -1,6 +1,7 @@
 """Files and folders are complete or absent."""
 
 import errno
+import os
 import subprocess
 
 import pytest
@@ -128,3 +129,18 @@ def test_a_name_as_long_as_file_systems_allow_is_written(tmp_path, name):
         temporary.write_text("content")
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "content"
+
+
+@pytest.mark.reliability("an output in a folder that cannot be written to", "refused before any work, exit 2")
+def test_places_that_cannot_be_written_to_are_told_before_the_work(tmp_path, monkeypatch):
+    (tmp_path / "theirs" / "full").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "theirs" / "full")
+    allows = os.access
+    closed = tmp_path / "theirs"  # root, who runs tests at times, may write anywhere
+    monkeypatch.setattr(os, "access", lambda path, mode: path != closed and allows(path, mode))
+    for output in ("theirs/a.csv", "theirs/full", "link", "theirs/more/below/a.csv"):
+        for overwrite in (False, True):
+            with pytest.raises(UserError, match=f"cannot be written: {closed} is not writable"):
+                atomic.require_absent(tmp_path / output, overwrite)
+    for output in ("a.csv", "theirs/full/a.csv", "link/a.csv"):
+        atomic.require_absent(tmp_path / output)
