@@ -20,15 +20,22 @@ Span = tuple[int, int]
 
 def name_of(word: str, namespaces: Collection[str] = ()) -> str:
     """Return the name of a tag as tag lists have it: ``character:saber \\(fate\\)`` is ``saber_(fate)``."""
-    namespace, colon, rest = word.partition(":")
-    has_namespace = colon and rest.strip() and namespace.strip().lower() in namespaces
-    return captions.tag_name(rest if has_namespace else word)
+    return _names_of([word], namespaces)[0]
+
+
+def _names_of(words: Sequence[str], namespaces: Collection[str]) -> list[str]:
+    """Return the names of the tags of one caption, as `name_of`."""
+    parts = [word.partition(":") for word in words]
+    has_namespace = [bool(rest.strip()) and space.strip().lower() in namespaces for space, _, rest in parts]
+    plain = [rest if has else word for (*_, rest), has, word in zip(parts, has_namespace, words, strict=True)]
+    return captions.tag_names(plain)
 
 
 def words(text: str, namespaces: Collection[str] = (), splitting: Splitting = TOLD) -> dict[str, str]:
     """Return ``{tag name: how the text spells it}``; arguments as in `captions.parse`."""
     tags = captions.parse(text, namespaces, splitting).tags
-    return {name_of(word, namespaces): word for word in reversed(tags)}
+    names = _names_of(tags, namespaces)
+    return dict(reversed(list(zip(names, tags, strict=True))))
 
 
 def edit(
@@ -114,7 +121,8 @@ def _spans(text: str, namespaces: Collection[str], by_blanks: bool) -> list[Span
 def _span_of(text: str, name: str, namespaces: Collection[str], by_blanks: bool) -> Span | None:
     """Return where the first tag of a name is, None where the text has none."""
     spans = _spans(text, namespaces, by_blanks)
-    return next((span for span in spans if name_of(text[slice(*span)], namespaces) == name), None)
+    names = _names_of([text[slice(*span)] for span in spans], namespaces)
+    return next((span for span, present in zip(spans, names, strict=True) if present == name), None)
 
 
 def _without(text: str, span: Span, by_blanks: bool) -> str:

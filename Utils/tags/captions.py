@@ -14,7 +14,7 @@ import collections
 import dataclasses
 import itertools
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from Utils.command.text import composed
 from Utils.tags import written_lists
@@ -116,16 +116,32 @@ def tag_name(text: str) -> str:
     """Return the name of a tag as it is written in a caption: ``saber \\(fate\\)`` is ``saber_(fate)``.
 
     Letters without width, as byte order marks of texts that were joined, are left out, and so is the weight
-    of ``(smile:1.2)``; of ``(smile, hat:1.2)`` the parts ``(smile`` and ``hat:1.2)`` come. Letters are
-    composed (NFC), as boorus store names; macOS may write an accent as a letter of its own.
+    of ``(smile:1.2)``, and of ``hat:1.2)`` in ``(smile, hat:1.2)`` (`tag_names`). Letters are composed
+    (NFC), as boorus store names; macOS may write an accent as a letter of its own.
     """
     for letter in _WITHOUT_WIDTH:
         text = text.replace(letter, "")
-    for pattern in (_WEIGHTED, _WEIGHTED_END, _WEIGHTED_START):
+    for pattern in (_WEIGHTED, _WEIGHTED_END):
         if match := pattern.fullmatch(text.strip()):
             text = match[1]
     name = "_".join(text.split()).replace("\\(", "(").replace("\\)", ")")
     return composed(name)
+
+
+def tag_names(words: Sequence[str]) -> list[str]:
+    """Return the names of a caption's tags, as `tag_name` does for each.
+
+    Of ``(smile, hat:1.2)`` the first loses its bracket, too; those of ``(smile, hat)`` stay, as all do that
+    have no weight.
+    """
+    names, is_weighted = [tag_name(word) for word in words], False
+    for place in reversed(range(len(words))):
+        if _WEIGHTED_END.fullmatch(words[place].strip()):
+            is_weighted = True
+        elif start := _WEIGHTED_START.fullmatch(words[place].strip()):
+            names[place] = tag_name(start[1]) if is_weighted else names[place]
+            is_weighted = False
+    return names
 
 
 def has_prompt_brackets(name: str) -> bool:

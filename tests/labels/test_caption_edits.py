@@ -94,3 +94,9 @@ def test_any_edit_changes_exactly_the_tags_named():
         after = edit(text, add, remove, one_a_line="\n" in separator)
         kept = [tag for tag in tags if tag not in remove]
         assert list(caption_edits.words(after))[::-1] == kept + [name for name in add if name not in tags]
+
+
+def test_tags_in_brackets_are_removed_by_the_names_that_a_source_has():
+    assert caption_edits.edit("(smile, hat:1.2), solo", {}, {"smile"}) == "hat:1.2), solo"
+    assert caption_edits.edit("(smile, hat), solo", {}, {"smile"}) == "(smile, hat), solo"
+    assert caption_edits.edit("(smile, hat), solo", {}, {"(smile"}) == "hat), solo"

@@ -74,9 +74,25 @@ def test_brackets_of_prompts_are_told_from_those_of_names():
         assert not captions.has_prompt_brackets(name), name
 
 
+@pytest.mark.parametrize(
+    ("caption", "names"),
+    [
+        ("(smile, hat:1.2)", ["smile", "hat"]),
+        ("((smile, o_o, hat:1.2)), solo", ["smile", "o_o", "hat", "solo"]),
+        ("(smile, saber \\(fate\\), hat:1.2)", ["smile", "saber_(fate)", "hat"]),
+        ("(smile, hat)", ["(smile", "hat)"]),
+        ("(smile, hat), (bow, cat:1.3)", ["(smile", "hat)", "bow", "cat"]),
+        ("(smile, hat:1.2), (bow", ["smile", "hat", "(bow"]),
+        ("(smile", ["(smile"]),
+    ],
+)
+def test_brackets_of_several_tags_go_with_their_weight_alone(caption, names):
+    assert captions.tag_names(captions.parse(caption).tags) == names
+
+
 def test_the_weights_of_prompts_are_no_part_of_names():
     prompt = r"(1girl:1.2), ((long hair:1.05)), (hat, red eyes:1.1), (saber \(fate\):1.2)"
-    assert list(map(captions.tag_name, captions.parse(prompt).tags)) == [
+    assert captions.tag_names(captions.parse(prompt).tags) == [
         "1girl", "long_hair", "hat", "red_eyes", "saber_(fate)",
     ]  # fmt: skip
     names = [":)", ";)", "(o)_(o)", "saber_(fate)", "foo_(bar:2)", "(:", "re:zero", "1:1"]

@@ -351,7 +351,7 @@ def _rating_of(record: Mapping[str, Any]) -> tuple[str, str]:
 
 def _parse_caption(text: str) -> tuple[list[TagGroup], captions.Caption]:
     caption = captions.parse(text)
-    names = list(dict.fromkeys(filter(None, map(captions.tag_name, caption.tags))))
+    names = list(dict.fromkeys(filter(None, captions.tag_names(caption.tags))))
     return [(names, 0, None)], caption
 
 

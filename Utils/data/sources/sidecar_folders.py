@@ -372,7 +372,7 @@ def _post_of_caption(caption: captions.Caption) -> Post:
     for name, category in names.items():
         by_category.setdefault(category, []).append(name)
     groups: list[TagGroup] = [(tags, category, None) for category, tags in by_category.items()]
-    tags = () if rating else map(captions.tag_name, caption.tags)
+    tags = () if rating else captions.tag_names(caption.tags)
     unread = next((tag for tag in tags if split_namespace(tag)[0] == "rating"), "")
     return Post(-1, rating, 0, groups, caption=caption, unread_rating=unread)
 
@@ -380,7 +380,7 @@ def _post_of_caption(caption: captions.Caption) -> Post:
 def rating_and_tags(caption: captions.Caption) -> tuple[str, dict[str, int]]:
     """Return ``(rating letter or "", {tag name: category code})`` of a sidecar's caption."""
     rating, names = "", {}
-    for tag in map(captions.tag_name, caption.tags):
+    for tag in captions.tag_names(caption.tags):
         category, name = split_namespace(tag)
         if category == "rating":
             rating = parse_rating(name) or rating
