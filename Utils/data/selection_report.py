@@ -18,6 +18,8 @@ from Utils.tags import captions, tag_categories
 
 SHOWN = 10  # of the most and of the least frequent tags
 _WIDTH = 44
+# 1girl;long_hair;solo is a caption perhaps; steins;gate, ;d and ;_; are names.
+_WITH_SEMICOLONS = re.compile(r"(?:[^;]*[^\W_]{2}[^;]*;){2,}[^;]*[^\W_]{2}[^;]*")
 _PROMPT = re.compile(r"\(.*:[\d.]+\)|<.+:.+>")  # (hat:1.2), <lora:x:1>
 
 
@@ -194,7 +196,7 @@ def _rules(selected: Selection) -> list[str]:
 
 
 def _odd_names(names: Sequence[str]) -> list[str]:
-    """Return sentences about names that are perhaps one tag, or none: capitals, words of prompts."""
+    """Return sentences about names that are perhaps one tag, several, or none."""
     by_letters: dict[str, list[str]] = {}
     for name in names:
         by_letters.setdefault(name.casefold(), []).append(name)
@@ -208,5 +210,11 @@ def _odd_names(names: Sequence[str]) -> list[str]:
         sentences.append(
             f"{what}: {join_names(prompts, 5)}; mend the captions, or name them in exclude_tags of a "
             "definition"
+        )
+    if joined := [name for name in names if _WITH_SEMICOLONS.fullmatch(name)]:
+        what = counted(len(joined), "name has", "names have")
+        sentences.append(
+            f"{what} semicolons, as if of several tags: {join_names(joined, 5)}; if so, write commas, "
+            "or blanks behind the semicolons"
         )
     return sentences

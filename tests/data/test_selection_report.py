@@ -76,3 +76,10 @@ def test_names_that_are_perhaps_mistakes_are_told(tmp_path):
     names = ["((smile))", "{a_b|cd}", "[hat]", "(o)_(o)", "hat)", "[[ ]]"]
     (sentence,) = selection_report._odd_names(names)
     assert sentence.startswith("4 names look like prompts, not tags: ((smile)), {a_b|cd}, [hat], hat);")
+
+
+def test_captions_with_semicolons_alone_are_told(tmp_path):
+    text = selection_report.report(outcome_of(tmp_path, ["1girl;long hair;solo", "steins;gate, solo"] * 10))
+    assert "1 name has semicolons, as if of several tags: 1girl;long_hair;solo; if so, write commas" in text
+    names = ["steins;gate", ";d", ">;<", ";_;", ";;", "a;b;c", "(;_;)"]
+    assert selection_report._odd_names(names) == []
