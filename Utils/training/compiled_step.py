@@ -162,7 +162,7 @@ def digest(lowered: Any, target: Topology, level: str) -> str:
     """Return the digest of all that decides what the compiler makes."""
     value = hashlib.sha256(lowered.as_text().encode())
     chip = target.name or f"{target.device_kind}, {target.memory_limit} bytes"
-    for part in (chip, level, *topology.versions().values()):
+    for part in (chip, *topology.EFFORTS[level], *topology.versions().values()):
         value.update(f"\n{part}".encode())
     return value.hexdigest()[:32]
 

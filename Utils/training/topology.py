@@ -200,8 +200,9 @@ def versions() -> dict[str, str]:
     return {package: importlib.metadata.version(package) for package in names}
 
 
-# Levels of optimizing for speed, and for memory; jax itself compiles with those of "full".
-EFFORTS = {"low": ("O0", "O0"), "full": ("UNKNOWN", "O2")}
+# Levels of optimizing for speed, and for memory; jax itself compiles with those of "full". At O0 for memory
+# the compiler recomputes nothing, and refuses steps that it would make fit otherwise.
+EFFORTS = {"low": ("O0", "O1"), "full": ("UNKNOWN", "O2")}
 
 
 @contextlib.contextmanager

@@ -94,5 +94,5 @@ def test_an_effort_holds_for_a_block():
     before = jax.config.jax_optimization_level, jax.config.jax_memory_fitting_level
     assert before == topology.EFFORTS["full"]
     with topology.effort("low"):
-        assert (jax.config.jax_optimization_level, jax.config.jax_memory_fitting_level) == ("O0", "O0")
+        assert (jax.config.jax_optimization_level, jax.config.jax_memory_fitting_level) == ("O0", "O1")
     assert (jax.config.jax_optimization_level, jax.config.jax_memory_fitting_level) == before
