@@ -130,6 +130,8 @@ def _audits() -> Iterator[Trial]:
             trained = AUDITS if audit == BASE else AUDITS | LESS_MISSING
             for name, words in trained.items():
                 yield Trial(world, PEOPLE, f"{name}+review-{audit}", words, audit=audit)
+        for name, audit in (("ll_r", BEST_RATE), (BASE, BASE)):
+            yield Trial(world, PEOPLE, f"{name}+review-{audit}{FREQUENCY}", "", audit=audit)
         yield Trial(world, COMPLETE, BASE, LOSSES[BASE])
 
 
@@ -215,18 +217,18 @@ def train(trial: Trial, folder: pathlib.Path, options: argparse.Namespace) -> No
     """Train the runs of a trial below ``folder`` and predict the test posts."""
     complete = label_study.make_world(trial.world, folder, options.images)
     dataset = label_study.make_dataset(trial.world, trial.noise, folder)
-    if trial.method.endswith(FREQUENCY):
-        source = dataclasses.replace(trial, method=trial.method.removesuffix(FREQUENCY))
-        for run, adjusted in zip(source.runs(folder), trial.runs(folder), strict=True):
-            if not (adjusted / label_study.DUMP).exists():
-                label_study.write_adjusted(run, dataset, adjusted, EXPONENT)
-        return
     audit, truth, demo = trial.audit or BASE, _truth(folder, trial.world), load_recipe("demo")
     labels = _audit_folder(folder, trial.world, trial.noise, audit)
     if trial.audit or "{labels}" in trial.words:
         _judge_labels(dataset, labels, truth, options.epochs, AUDITS[audit].split())
     if trial.audit:
         dataset = label_study.make_reviewed(dataset, labels / "audit.json", truth)
+    if trial.method.endswith(FREQUENCY):
+        source = dataclasses.replace(trial, method=trial.method.removesuffix(FREQUENCY))
+        for run, adjusted in zip(source.runs(folder), trial.runs(folder), strict=True):
+            if not (adjusted / label_study.DUMP).exists():
+                label_study.write_adjusted(run, dataset, adjusted, EXPONENT)
+        return
     # Repeat factors make a pass longer, and longer training alone gains: all see as many pictures.
     steps = demo.steps(len(dataset_folder.load(dataset).post_ids("train")), demo.batch_size_per_device)
     # Only a drawn booru tells how many labels its pictures should have.
