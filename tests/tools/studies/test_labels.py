@@ -114,7 +114,7 @@ def test_a_tiny_study_continues_and_writes_its_tables(tmp_path, monkeypatch):
     dataset, model = noisy.folder, run / "model.keras"
     before = model.read_bytes()
     study.label_study.train(
-        dataset, run.parent, 2, "--epochs", 2, *base.words.split(), "--steps-per-epoch", 3
+        dataset, run.parent, 2, "--epochs", 2, *base.words.split(), "--steps-per-epoch", 2
     )
     assert model.read_bytes() == before
     assert (run.parent / "seed=1" / "model.keras").is_file()
