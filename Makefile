@@ -10,7 +10,8 @@
 # make test-newest   the suite with the newest versions that pyproject.toml allows, in an environment of its own
 # make lint     style and types
 # make docs     the documentation as a site, build/site/index.html
-# make study-labels   the study of incomplete labels: losses, audit, soft labels, sampling; 2 hours with AVX-512, 4 without
+# make study-labels   the study of incomplete labels: losses, audit, soft labels, sampling; on two cores some two
+#               hours with AVX-512, up to six without
 # make study-learn PEER_PYTHON=...   the study behind the recipe small; that Python has torch, torchvision and timm
 # Every one continues where it was stopped. Single commands: source .venv/bin/activate, then swcv --help.
 
