@@ -43,7 +43,6 @@ class SidecarWriter:
     def write(self, path: pathlib.Path, selection: Selection) -> None:
         """Write the sidecar of a picture; raise OSError or UserError where that is impossible."""
         words = self.kind.words(selection, self.style)
-        path.parent.mkdir(parents=True, exist_ok=True)
         if self.replaces and path.exists() and sidecars.has_other_words(path, self.kind, self._known):
             sidecars.keep_copy(path)
             self.num_kept += 1

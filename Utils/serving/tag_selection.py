@@ -257,10 +257,9 @@ class TagSelector:
         }
         self._ratings = np.flatnonzero(self._codes == RATING)
         self.allowed = np.ones(len(tags), bool) if allowed is None else allowed
+        self._selectable = self.allowed & (self._codes != RATING)
         self._rows_by_category = [
-            np.flatnonzero(self.allowed & (self._codes == code))
-            for code in np.unique(self._codes)
-            if code != RATING
+            np.flatnonzero(self._selectable & (self._codes == code)) for code in np.unique(self._codes)
         ]
 
     def select(
@@ -274,22 +273,20 @@ class TagSelector:
             raw: without the edits and the limit to ``max_tags``.
         """
         # The dtype matters: a float32 probability of 0.1 is greater than the float64 number 0.1.
-        limits = (self.thresholds if thresholds is None else thresholds).astype(probabilities.dtype)
-        selected = [
-            rows[probabilities[rows] > self._limit(probabilities, rows, limits)]
-            for rows in self._rows_by_category
-        ]
-        rows = np.concatenate([*selected, np.zeros(0, np.int64)])
-        rows = rows[np.lexsort((rows, -probabilities[rows]))]  # ties in the list's order
+        limits = self._limits(probabilities, self.thresholds if thresholds is None else thresholds)
+        rows = np.flatnonzero(probabilities > limits.astype(probabilities.dtype))
+        rows = rows[np.argsort(-probabilities[rows], kind="stable")]  # ties in the list's order
         tags = self._scored(probabilities, rows if raw else rows[: self.max_tags])
         tags = tags if raw or self.edits is None else self.edits.apply(tags)
         return Selection(self._scored(probabilities, self._ratings), tags)
 
-    def _limit(self, probabilities: np.ndarray, rows: np.ndarray, limits: np.ndarray) -> np.ndarray | float:
-        if not self.mcut:
-            return limits[rows]
-        floor = MCUT_CHARACTER_FLOOR if len(rows) and self._codes[rows[0]] == CHARACTER else 0
-        return max(mcut_threshold(probabilities[rows]), floor)
+    def _limits(self, probabilities: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+        """Return float64 (L,), above which a tag is selected; infinity for those that may not be."""
+        limits = np.where(self._selectable, thresholds, np.inf)
+        for rows in self._rows_by_category if self.mcut else ():
+            floor = MCUT_CHARACTER_FLOOR if len(rows) and self._codes[rows[0]] == CHARACTER else 0
+            limits[rows] = max(mcut_threshold(probabilities[rows]), floor)
+        return limits
 
     def _scored(self, probabilities: np.ndarray, rows: np.ndarray) -> tuple[ScoredTag, ...]:
         return tuple(

@@ -10,9 +10,11 @@ import argparse
 import concurrent.futures
 import contextlib
 import io
+import itertools
 import pathlib
 import runpy
 import tempfile
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +42,12 @@ def add_arguments(parser: Parser) -> None:
     add("--num-labels", type=number(above=0), help="of FAMILY/VARIANT (2380); a release has its own")
     add("--batch-size", type=number(above=0), default=8, help="of the command and the model's limit (8)")
     add("--picture-size", type=number(above=0), default=512, help="side of the JPEGs (512)")
+    add(
+        "--device-ms",
+        type=number(float, least=0),
+        metavar="MS",
+        help="wait so long for a picture's probabilities",
+    )
     add("--rounds", type=number(above=0), default=3, help="rounds; every side runs once in each (3)")
     add("--seconds", type=number(float, above=0), default=4.0, help="seconds per side and round (4)")
     add("--threads", type=number(above=0), default=timing.num_cores(), help="cores (all)")
@@ -50,7 +58,7 @@ def run_benchmark(options: argparse.Namespace) -> dict[str, Any]:
     with contextlib.ExitStack() as stack:
         release = serve.open_release(stack, options, image_size=64)
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        arguments = (release, folder, options.batch_size, options.picture_size)
+        arguments = (release, folder, options.batch_size, options.picture_size, options.device_ms)
         process = stack.enter_context(timing.TimedProcess(options.threads, _sides, *arguments))
         counts = {side: _count(process, side, options) for side in SIDES}
         few = options.batch_size
@@ -80,7 +88,9 @@ def _result(
     facts: dict[str, Any], rates: dict[str, list[float]], options: argparse.Namespace
 ) -> dict[str, Any]:
     speed = {side: float(np.median(values)) for side, values in rates.items()}
-    setup = facts | {name: getattr(options, name) for name in ("batch_size", "picture_size", "threads")}
+    setup = facts | {
+        name: getattr(options, name) for name in ("batch_size", "picture_size", "threads", "device_ms")
+    }
     figures = {
         "tag_images": speed["tag"],
         "limit: the model alone": speed["model"],
@@ -102,11 +112,13 @@ def _result(
 
 
 def _sides(
-    release: str, folder: str, batch_size: int, picture_size: int
+    release: str, folder: str, batch_size: int, picture_size: int, device_ms: float | None = None
 ) -> tuple[Callable[[str, int], Any], dict[str, Any]]:
     """Return a function ``(side, number of pictures) -> the work``, and facts."""
     random = np.random.default_rng(0)
     encoded = [timing.draw_jpeg(random, picture_size) for _ in range(8)]
+    if device_ms is not None:
+        _wait_for_models(device_ms / 1000)
     tagger = onnx_tagger.open_release(release)
     thresholds, _ = tag_selection.release_thresholds(tagger.folder, tagger.tags)
     selector = tag_selection.TagSelector(tagger.tags, thresholds, max_tags=MAX_TAGS)
@@ -115,6 +127,7 @@ def _sides(
     kind, style = sidecars.KINDS["txt"], sidecars.Style()
     pool = concurrent.futures.ThreadPoolExecutor(timing.num_cores())
     main = runpy.run_path(str(COMMAND))["main"]
+    outputs = (pathlib.Path(folder, f"sidecars-{call}") for call in itertools.count())
 
     def pictures(count: int) -> pathlib.Path:
         """Return a folder of so many JPEGs, made once."""
@@ -134,19 +147,35 @@ def _sides(
         paths = sorted(pictures(count).glob("*.jpg"))
         if side == "decode":
             return sum(image.size for image in pool.map(prepare, paths))
+        # A folder for every call: where files were deleted just before, ext4 is slow to make new ones.
+        output = next(outputs)
         if side == "one by one":
             for path in paths:
                 row = tagger.probabilities(prepare(path)[None])[0]
                 words = kind.words(selector.select(row), style)
-                sidecars.write(path.with_suffix(".txt"), words, kind)
+                sidecars.write(output / f"{path.stem}.txt", words, kind)
             return None
-        words = [release, str(pictures(count)), "--batch-size", str(batch_size), "--max-tags", str(MAX_TAGS)]
-        for path in pictures(count).glob("*.txt"):
-            path.unlink()
+        words = [release, pictures(count), "-o", output, "--batch-size", batch_size, "--max-tags", MAX_TAGS]
         with contextlib.redirect_stderr(io.StringIO()) as said:
-            if main(words):
+            if main([str(word) for word in words]):
                 raise RuntimeError(said.getvalue())
         return None
 
     facts = {"model": tagger.name, "image_size": tagger.image_size, "num_labels": len(tagger.tags)}
     return do_work, facts
+
+
+def _wait_for_models(seconds: float) -> None:
+    """Let every later tagger of this process wait instead of computing, but for a batch size's first call."""
+    compute, computed = onnx_tagger._run, {}
+
+    def wait(*arguments: Any) -> np.ndarray:
+        size = len(arguments[-1])
+        if size in computed:
+            time.sleep(seconds * size)
+        else:
+            computed[size] = compute(*arguments)
+        return computed[size]
+
+    # An accelerator runs one batch after another.
+    onnx_tagger._run, onnx_tagger.PARALLEL_RUNS = wait, 1

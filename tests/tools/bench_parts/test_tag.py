@@ -37,3 +37,12 @@ def test_a_round_has_a_bounded_number_of_pictures(few, many, expected):
 
     options = argparse.Namespace(batch_size=2, seconds=4.0)
     assert tag._count(cast(Any, Process()), "tag", options) == expected
+
+
+def test_a_model_that_is_waited_for_takes_its_time_and_no_core(tmp_path, capsys):
+    release = small_releases.make(tmp_path / "tiny")
+    words = ["--batch-size", "2", "--rounds", "1", "--seconds", "0.2", "--picture-size", "32", "--json"]
+    assert bench.main(["tag", "--model", str(release), *words, "--device-ms", "20"]) == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert figures["limit: the model alone"] < 1000 / 20 < figures["limit: decoding alone"]
+    assert figures["one picture at a time"] < 1000 / 20
