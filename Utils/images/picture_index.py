@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
+from Utils.command.text import counted
 from Utils.files.atomic import AnyPath
 from Utils.images import image_folder
 from Utils.images.census import Census
@@ -15,6 +16,7 @@ from Utils.images.image_folder import hash63, is_only, is_unicode, join
 from Utils.images.place import Place
 from Utils.images.places import as_place
 
+_FROM_ROOT = "./"  # before a path without its suffix: 1.jpg is no file a/1.jpg
 _ANYWHERE = "*/"  # before a name that no other file of the place has
 _EXACT = "/"  # behind a path with its suffix
 _RANKS = {suffix: rank for rank, suffix in enumerate(SUFFIXES)}
@@ -45,7 +47,7 @@ def file_keys(path: str) -> tuple[int, int, int, int]:
     end = f"{folder.rpartition('/')[2]}/{name}" if folder else name
     return (
         stem_key(f"{path}{_EXACT}"),
-        stem_key(stem),
+        stem_key(f"{_FROM_ROOT}{stem}"),
         stem_key(f"{_ANYWHERE}{end}"),
         stem_key(f"{_ANYWHERE}{name}"),
     )
@@ -135,7 +137,7 @@ def index(root: Place | AnyPath, named: bool = False, by_path: bool = False) -> 
         listing.add(folder, names, pictures)
         if named:
             keyed.append(_keyed_files(folder, pictures))
-    rows, odd_paths = listing.posts()
+    rows, odd_paths = listing.posts(say_ties=not by_path)
     keys, paths = _first_of_each_key([*keyed, *(_keys_of_paths(keyed) if by_path else [])])
     return PictureIndex(
         str(root),
@@ -224,8 +226,12 @@ class _Listing:
         self._parts.append(np.stack([ids, rows[:, 1], folder_rows, ids % 1000 != bucket, rows[:, 2]], axis=1))
         self.folders.append(folder)
 
-    def posts(self) -> tuple[np.ndarray, pa.StringArray]:
-        """Return the rows of the best picture of each post, by id, and the paths that they refer to."""
+    def posts(self, say_ties: bool = False) -> tuple[np.ndarray, pa.StringArray]:
+        """Return the rows of the best picture of each post, by id, and the paths that they refer to.
+
+        Args:
+            say_ties: whether the census notes posts that have several pictures of one rank.
+        """
         rows, paths = np.concatenate(self._parts), pa.concat_arrays(self._paths)
         has_own_id = is_only(rows[:, _ID])
         may_have_more = len(self._described) or self._has_rows
@@ -239,11 +245,26 @@ class _Listing:
         paths = pa.concat_arrays([paths, pa.array(members, pa.string()).filter(pa.array(stated >= 0))])
         has_own_id[changed] = True
         rows = rows[self._order(rows, has_own_id)]
+        if say_ties:
+            self._note_ties(rows, paths)
         rows = rows[(rows[:, _ID] >= 0) & (np.diff(rows[:, _ID], prepend=-1) != 0)]
         is_odd = rows[:, _PATH] >= 0
         paths = paths.take(rows[is_odd, _PATH])
         rows[is_odd, _PATH] = np.arange(len(paths))
         return rows, paths
+
+    def _note_ties(self, rows: np.ndarray, paths: pa.StringArray) -> None:
+        """Note posts whose picture is only the first of several by path: these may be of other posts."""
+        ranked = np.stack([rows[:, _ID], rows[:, _IS_ELSEWHERE], self._ranks(rows)], axis=1)
+        is_first = np.diff(rows[:, _ID], prepend=-1) != 0
+        is_tied = is_first[:-1] & (ranked[1:] == ranked[:-1]).all(axis=1) & (rows[:-1, _ID] >= 0)
+        if is_tied.any():
+            place = int(np.argmax(is_tied))
+            first, second = (self._path(row, paths) for row in rows[place : place + 2].tolist())
+            self._census.notes += (
+                f"{counted(int(is_tied.sum()), 'number is', 'numbers are')} the name of several pictures, "
+                f"such as {first} and {second}; the post with this id gets the first of them",
+            )
 
     def _stated_ids(self, members: Sequence[str]) -> np.ndarray:
         """Return the ids that stand beside pictures, -1 without; only JSON that was listed is looked for."""
@@ -264,8 +285,12 @@ class _Listing:
 
     def _order(self, rows: np.ndarray, has_own_id: np.ndarray) -> np.ndarray:
         """Return the order of rows by id, the best of each id first."""
-        ranks = np.array([_rank(suffix) for suffix in self._census.suffixes], np.int64)[rows[:, _SUFFIX]]
-        return np.lexsort((rows[:, _FOLDER], ranks, rows[:, _IS_ELSEWHERE], ~has_own_id, rows[:, _ID]))
+        return np.lexsort(
+            (rows[:, _FOLDER], self._ranks(rows), rows[:, _IS_ELSEWHERE], ~has_own_id, rows[:, _ID])
+        )
+
+    def _ranks(self, rows: np.ndarray) -> np.ndarray:
+        return np.array([_rank(suffix) for suffix in self._census.suffixes], np.int64)[rows[:, _SUFFIX]]
 
 
 def _rank(suffix: str) -> int:

@@ -86,7 +86,7 @@ def test_files_are_known_by_path_without_suffix_or_by_a_name_of_their_own(tmp_pa
     of_names = {
         "a/x.jpg": "a/x.jpg", "b/y.png": "b/y.png", ".\\b\\x.webp": "b/x.jpg", "other/Y.webp": "b/y.jpg",
         "/data/a/x.webp": "a/x.jpg", "C:\\data\\b\\x": "b/x.jpg",
-        "other/x.jpg": "other/x.jpg",  # two files have this name, so it is known by its path
+        "other/x.jpg": "other/x.jpg", "x.jpg": "x.jpg", "x": "x",  # two files have the name
     }  # fmt: skip
     ids = picture_index.ids_of_names(tmp_path, [*of_names, "7.png"])
     assert ids == [*map(image_folder.path_id, of_names.values()), 7]
@@ -97,3 +97,16 @@ def test_files_are_known_by_path_without_suffix_or_by_a_name_of_their_own(tmp_pa
     assert files[2] == -1
     stems = np.array([picture_index.stem_key(stem) for stem in ("x", "y", "7")])
     assert index.paths(index.find(np.full(3, -1), stems)) == ["a/x.jpg", "b/y.jpg", "c/7.jpg"]
+
+
+def test_posts_with_several_pictures_of_one_rank_are_noted(tmp_path):
+    """a/1.jpg and b/1.jpg may be of different posts; 2.png beside 2.jpg and what lies at 0NNN/ID may not."""
+    for name in ("a/1.jpg", "b/1.jpg", "c/1.jpg", "a/2.png", "b/2.jpg", "0003/3.jpg", "a/3.jpg", "b/x.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    index = picture_index.index(tmp_path, named=True)
+    assert index.census.notes == (
+        "1 number is the name of several pictures, such as a/1.jpg and b/1.jpg; the post with this id gets "
+        "the first of them",
+    )
+    assert picture_index.index(tmp_path, named=True, by_path=True).census.notes == ()
