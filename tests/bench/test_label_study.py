@@ -109,10 +109,13 @@ def test_the_report_compares_methods_on_shared_seeds(tmp_path, capsys):
             ("hill", "bce"), ("hill+audit", "bce"), ("hill+audit", "hill"), ("bce-mixup", "bce"),
             ("hill-mixup", "bce"), ("hill-mixup", "bce-mixup"),
         )
-        for metric in ("micro_F1", "macro_F1")
+        for metric in ("micro_F1", "macro_F1", "rare_F1")
     ]  # fmt: skip
     change = float(runs[1]["micro_F1"]) - float(runs[0]["micro_F1"])
     assert float(differences[0]["difference"]) == pytest.approx(change, abs=1e-4)
     assert float(differences[0]["low"]) > 0
+    change = float(runs[1]["rare_F1"]) - float(runs[0]["rare_F1"])
+    assert float(differences[2]["difference"]) == pytest.approx(change, abs=2e-4)
+    assert float(differences[2]["low"]) < change < float(differences[2]["high"])
     assert "hill" in (tmp_path / "results" / "differences.svg").read_text()
     assert "faces-0  random-25  hill" in capsys.readouterr().out
