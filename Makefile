@@ -10,8 +10,8 @@
 # make test-newest   the suite with the newest versions that pyproject.toml allows, in an environment of its own
 # make lint     style and types
 # make docs     the documentation as a site, build/site/index.html
-# make study-labels   the study of incomplete labels: losses, audit, soft labels, sampling; on two cores some two
-#               hours with AVX-512, up to six without
+# make study-labels   the study of incomplete labels: losses, audit, soft labels, sampling; on two cores some
+#               three hours with AVX-512, up to eight without
 # make study-learn PEER_PYTHON=...   the study behind the recipe small; that Python has torch, torchvision and timm
 # Every one continues where it was stopped. Single commands: source .venv/bin/activate, then swcv --help.
 
@@ -38,7 +38,7 @@ $(call require_plain,DEMO)
 endif
 
 .PHONY: help demo about-demo demo-labels own test test-slow test-newest lint clean docs study-labels study-learn
-.PHONY: study-labels-random study-labels-people
+.PHONY: study-labels-quarter study-labels-others
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -155,14 +155,14 @@ $(LABELS)/after/%/dump.json: | $(LABELS)/dumps/after_%_validation/dump.json $(LA
 STUDY := tools/studies/labels.py runs/study-labels
 study-labels: $(ENV)
 	$(PY) $(STUDY) --parts losses --methods 1
-	$(MAKE) --no-print-directory -j 2 study-labels-random study-labels-people
+	$(MAKE) --no-print-directory -j 2 study-labels-quarter study-labels-others
 	$(PY) $(STUDY) --report
 
-study-labels-random: $(ENV)
-	$(PY) $(STUDY) --parts losses labels seeds pairs mixup shares
+study-labels-quarter: $(ENV)
+	$(PY) $(STUDY) --parts losses labels seeds pairs mixup
 
-study-labels-people: $(ENV)
-	$(PY) $(STUDY) --parts people rates unseen frequency audits
+study-labels-others: $(ENV)
+	$(PY) $(STUDY) --parts people rates shares unseen frequency audits
 
 PEER_PYTHON ?= $(PY)
 study-learn: $(ENV_DEV)

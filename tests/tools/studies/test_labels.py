@@ -27,9 +27,9 @@ def test_every_run_has_a_name_and_flags_that_train_knows():
 def test_the_two_commands_of_make_share_no_run_and_have_all():
     lines = (study.ROOT / "Makefile").read_text().splitlines()
     sides = [line.split("--parts ")[1].split() for line in lines if "$(STUDY) --parts" in line]
-    _, random, people = sides  # the first draws the booru that both need
-    assert sorted([*random, *people]) == sorted(study.PARTS)
-    names = [{trial.name for part in side for trial in study.plan(part)} for side in (random, people)]
+    _, quarter, others = sides  # the first draws the booru that both need
+    assert sorted([*quarter, *others]) == sorted(study.PARTS)
+    names = [{trial.name for part in side for trial in study.plan(part)} for side in (quarter, others)]
     assert names[0].isdisjoint(names[1])
 
 
