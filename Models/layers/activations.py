@@ -1,11 +1,13 @@
 """Activation functions by name; a constant factor keeps the variance of a standard normal input at 1."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, Literal
 
 import keras
 
+from Models.layers import cpu_kernels
 from Models.layers.tensors import Shape, Tensor, ops
 
 ActivationName = Literal[
@@ -86,6 +88,33 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "quick_gelu": quick_gelu,
 }
 
+
+def _silu_gradient(x: Tensor, upstream: Tensor) -> Tensor:
+    gate = ops.sigmoid(x)
+    return upstream * gate * (1.0 + x * (1.0 - gate))
+
+
+def _gelu_gradient(x: Tensor, upstream: Tensor) -> Tensor:
+    pdf = ops.exp(-0.5 * ops.square(x)) * (1.0 / math.sqrt(2.0 * math.pi))
+    return upstream * (0.5 * (1.0 + ops.erf(x * math.sqrt(0.5))) + x * pdf)
+
+
+# Those of several passes: as they are in one, and their gradients.
+_FORMULAS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
+    "silu": (lambda x: x * ops.sigmoid(x), _silu_gradient),
+    "gelu": (lambda x: (0.5 * x) * (1.0 + ops.erf(x * math.sqrt(0.5))), _gelu_gradient),
+}
+
+
+@functools.cache
+def _in_one_pass(name: str, factor: float) -> Callable[[Tensor], Tensor]:
+    """Return one of ``_FORMULAS`` times a constant, compiled for tensorflow's CPUs; no converter knows it."""
+    formula, gradient = _FORMULAS[name]
+    return cpu_kernels.elementwise(
+        lambda x: factor * formula(x), lambda x, upstream: factor * gradient(x, upstream)
+    )
+
+
 # 1 / (standard deviation of f(x)) for standard normal x (arXiv:2101.08692). The first five digit for digit
 # from the original zoo, those of GELU from timm: imported weights were trained with these values. That of the
 # squared ReLU is exact, sqrt(4 / 5) (arXiv:2210.13452, section 3.1); that of quick_gelu is an integral.
@@ -126,8 +155,10 @@ class Activation(keras.layers.Layer):
         """Nothing to build."""
         self.built = True
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         """Apply f and the constant factor."""
+        if training and self.activation in _FORMULAS and cpu_kernels.are_available():
+            return _in_one_pass(self.activation, self.factor)(x)
         if self.activation == "silu":
             return silu(x, self.factor)
         x = FUNCTIONS[self.activation](x)

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import keras
 
+from Models.layers import cpu_kernels
 from Models.layers.replicas import num_replicas
 from Models.layers.tensors import Shape, Tensor, ops
 
@@ -69,9 +70,9 @@ class BatchNorm(keras.layers.BatchNormalization):
     """Batch normalization over the last axis (arXiv:1502.03167) with a written-out gradient in training.
 
     Arguments, weights and inference are those of the Keras layer. So is training on torch and on several
-    replicas, which use the statistics of the global batch. Elsewhere training takes the gradient in closed
-    form: forward and backward need half the time on CPU and keep one map instead of two. The automatic
-    gradient of the mean alone costs a tile and a product of the map's size.
+    replicas, which use the statistics of the global batch. With tensorflow on CPUs training takes the kernel
+    of `Models.layers.cpu_kernels`, elsewhere the gradient in closed form, which keeps one map instead of
+    two: the automatic gradient of the mean alone costs a tile and a product of the map's size.
 
     While ``measuring`` is set, inference normalizes each batch by its own statistics and adds its mean and
     its mean square to ``moving_mean`` and ``moving_variance``.
@@ -93,9 +94,12 @@ class BatchNorm(keras.layers.BatchNormalization):
         plain = self.synchronized or mask is not None or keras.backend.backend() == "torch"
         if plain or not (training and self.trainable):
             return super().call(inputs, training=training, mask=mask)
-        outputs, mean, variance = _batch_normalize(self.epsilon)(
-            ops.cast(inputs, "float32"), 1.0 * self.gamma, 1.0 * self.beta
-        )
+        gamma, beta = 1.0 * self.gamma, 1.0 * self.beta
+        if cpu_kernels.are_available() and len(inputs.shape) == 4:
+            outputs, mean, variance = cpu_kernels.batch_normalize(inputs, gamma, beta, self.epsilon)
+        else:
+            normalize = _batch_normalize(self.epsilon)
+            outputs, mean, variance = normalize(ops.cast(inputs, "float32"), gamma, beta)
         for moving, current in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + current * (1.0 - self.momentum))
         return ops.cast(outputs, self.compute_dtype)

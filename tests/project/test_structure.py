@@ -27,6 +27,7 @@ KERAS = {"Utils.training", "Utils.release", "Models", "Models.layers", "Models.p
 # Modules that choose by backend, read another project's files, or time torch.
 CHOOSE_BACKEND = {
     "Models.layers.convolution": {"tensorflow", "jax"},
+    "Models.layers.cpu_kernels": {"tensorflow"},
     "Models.layers.dot_product_attention": {"jax"},  # its kernel for TPUs
     "Models.layers.input_gradients": {"tensorflow", "jax", "torch"},
     "Models.layers.replicas": {"tensorflow", "jax"},
