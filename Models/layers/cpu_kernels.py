@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from Models.layers.platform import platform
-from Models.layers.tensors import Tensor, ops
+from Models.layers.tensors import Shape, Tensor, ops
 
 _NORMALIZED = ("float32", "bfloat16")  # types of maps that the kernel of batch normalization takes
 
@@ -46,22 +46,26 @@ def elementwise(forward: Callable[[Tensor], Tensor], gradient: Callable[[Tensor,
     ``gradient`` takes x and the gradient of y. 16-bit tensors are computed in float32 and rounded once, at
     the end. x alone is kept for the backward pass.
     """
-    forward, gradient = _compiled(forward), _compiled(gradient)
 
     @ops.custom_gradient
     def function(x: Tensor) -> Any:
-        return forward(x), lambda upstream: gradient(x, upstream)
+        kind = (tuple(x.shape), keras.backend.standardize_dtype(x.dtype))
+        backward = _compiled(gradient, 2, *kind)
+        return _compiled(forward, 1, *kind)(x), lambda upstream: backward(x, upstream)
 
     return function
 
 
-def _compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+@functools.cache
+def _compiled(function: Callable[..., Tensor], arity: int, shape: Shape, dtype: str) -> Callable[..., Tensor]:
     import tensorflow as tf  # here, because other backends need no tensorflow
 
-    @functools.partial(tf.function, jit_compile=True, autograph=False)
+    wide = "float64" if dtype == "float64" else "float32"
+
     def computed(*tensors: Tensor) -> Tensor:
-        dtype = keras.backend.standardize_dtype(tensors[0].dtype)
-        wide = "float64" if dtype == "float64" else "float32"
         return ops.cast(function(*(ops.cast(tensor, wide) for tensor in tensors)), dtype)
 
-    return computed
+    # Traced here for its one shape: tensorflow warns of a function that is traced for many when it is called.
+    compiled: Any = tf.function(computed, jit_compile=True, autograph=False)
+    with tf.init_scope():
+        return compiled.get_concrete_function(*[tf.TensorSpec(shape, dtype)] * arity)

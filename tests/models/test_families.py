@@ -120,7 +120,7 @@ def test_training_equals_evaluation_without_rates(name):
         np.array(model(zoo.draw_images(), training=True)),
         np.array(model(zoo.draw_images(), training=False)),
     )
-    np.testing.assert_array_equal(*same)
+    np.testing.assert_allclose(*same, rtol=1e-4, atol=1e-6)  # activations are computed in another way
 
 
 @pytest.mark.parametrize("name", FEW)
@@ -128,7 +128,7 @@ def test_rates_act_in_training_only(name):
     model = randomized(zoo.build_small(name, stochastic_depth=0.5, dropout=0.5))
     evaluated = np.array(model(zoo.draw_images(), training=False))
     np.testing.assert_array_equal(evaluated, model(zoo.draw_images(), training=False))
-    assert np.abs(np.array(model(zoo.draw_images(), training=True)) - evaluated).max() > 0
+    assert np.abs(np.array(model(zoo.draw_images(), training=True)) - evaluated).max() > 2e-5
 
 
 @pytest.mark.parametrize("name", FEW)

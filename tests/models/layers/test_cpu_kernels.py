@@ -100,3 +100,10 @@ def test_an_elementwise_function_has_the_gradient_that_it_is_given():
     function = cpu_kernels.elementwise(lambda x: x**3, lambda x, upstream: upstream * 3 * x**2)
     y, gradient = value_and_gradient(function, tf.constant([2.0, -1.0]), tf.constant([1.0, 10.0]))
     np.testing.assert_allclose([y, gradient], [[8, -1], [12, 30]])
+
+
+def test_many_shapes_are_no_retracing(caplog):
+    function = cpu_kernels.elementwise(lambda x: 2 * x, lambda x, upstream: 2 * upstream)
+    for size in range(1, 9):
+        np.testing.assert_array_equal(function(tf.ones(size)), np.full(size, 2))
+    assert "retracing" not in caplog.text
