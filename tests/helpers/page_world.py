@@ -101,7 +101,8 @@ def _own(name, definition):
     else:
         release = "demo/release"
         _done(f"tools/predict.py {made} --dataset {dataset} --split train -o demo/labels/folds/all")
-        _done("tools/find_thresholds.py demo/dump -o demo/labels/thresholds.csv --rule p-equals-r")
+        for place in ("demo", "demo/labels"):
+            _done(f"tools/find_thresholds.py demo/dump -o {place}/thresholds.csv --rule p-equals-r")
         _done(f"tools/export_model.py {made} -o {release} --layout full")
         copies = {"demo/release_96": release, "dumps/before": dumps[0], "dumps/after": dumps[0]}
     for copy, source in copies.items():
