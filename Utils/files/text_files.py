@@ -26,14 +26,26 @@ def lines(text: str) -> list[str]:
     return [line for line in stripped if line]
 
 
+_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+def encoding_of(data: bytes) -> str:
+    """Return the encoding of a text: by its mark, UTF-16 if it begins with a letter and a 0, else UTF-8."""
+    if mark := next((mark for mark in _MARKS if data.startswith(mark)), None):
+        return _MARKS[mark]
+    first, second = data[:2] if len(data) > 1 else (1, 1)
+    if 0 in (first, second) and chr(first or second).isascii() and chr(first or second).isprintable():
+        return "utf-16-be" if first == 0 else "utf-16-le"
+    return "utf-8"
+
+
 def decoded(data: bytes) -> str:
-    """Return a text in UTF-8, or in UTF-16 with its mark, as shells and editors of Windows write it.
+    """Return a text in UTF-8, or in UTF-16 (`encoding_of`), as shells and editors of Windows write it.
 
     Raises ValueError, which says so, for anything else.
     """
-    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        return data.decode("utf-16" if is_utf16 else "utf-8-sig")
+        return data.decode(encoding_of(data))
     except UnicodeDecodeError as error:
         raise ValueError("no text in UTF-8, or in UTF-16 with its mark; save it as UTF-8") from error
 

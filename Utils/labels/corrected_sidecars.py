@@ -1,6 +1,5 @@
 """Writes decisions into the files beside pictures, each as it was written, the old one kept as ``.bak``."""
 
-import codecs
 import collections
 import dataclasses
 import json
@@ -13,7 +12,7 @@ from Utils.command.cli import UserError, progress
 from Utils.command.text import counted
 from Utils.data.danbooru_fields import plain_name
 from Utils.data.sources.sidecar_folders import NAMESPACES, SUFFIXES
-from Utils.files import json_format, locking, strict_json
+from Utils.files import json_format, locking, strict_json, text_files
 from Utils.files.atomic import AnyPath, replacing
 from Utils.images import image_folder, places
 from Utils.images.census import warn_of_unreadable
@@ -27,7 +26,6 @@ _NOT_REWRITTEN = (
     "sidecars in archives and on other file systems are not rewritten. Unpack them once, or have the posts "
     "as JSON or Parquet: --jsonl and --parquet write a corrected copy of these"
 )
-_BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 @dataclasses.dataclass
@@ -56,7 +54,7 @@ class _Sidecar:
     def read(cls, path: pathlib.Path) -> "_Sidecar":
         """Return the content of a file; ValueError where it is no text, or no JSON object."""
         data = path.read_bytes()
-        encoding = next((name for bom, name in _BOMS.items() if data.startswith(bom)), "utf-8")
+        encoding = text_files.encoding_of(data)
         text = data.decode(encoding)
         record = json.loads(text) if path.suffix.lower() == ".json" else None
         if path.suffix.lower() == ".json" and not isinstance(record, dict):

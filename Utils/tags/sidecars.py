@@ -213,6 +213,8 @@ def write(path: AnyPath, words: Iterable[str], kind: SidecarFormat, append: bool
     if append and path.is_file():
         try:
             text, settings = captions.without_settings(path.read_text(encoding="utf-8"))
+            if "\0" in text:  # UTF-16 without its mark, which is UTF-8, too
+                raise UserError(f"{path} is no text in UTF-8, so nothing can be added to it: it has a 0 byte")
             words = merged(kind.parse(text), words)
         except UnicodeDecodeError as error:
             raise UserError(f"{path} is no text in UTF-8, so nothing can be added to it: {error}") from error

@@ -43,12 +43,13 @@ def test_each_format_keeps_its_own(tmp_path):
         tmp_path, a__jpg=picture, a__txt="1girl, long hair\r\nA girl with a hat stands here.",
         b__jpg=picture, b__jpg__txt="character:rem\nlong hair\nsolo\n",
         c__jpg=picture, c__caption="1girl,long_hair", d__jpg=picture, d__txt="1girl, solo".encode("utf-16"),
+        f__jpg=picture, f__txt="1girl, solo".encode("utf-16-be"),
         e__jpg=picture, e__json=json.dumps(record, indent=2), sub_in_a__jpg=picture, sub_in_a__txt="solo",
     )  # fmt: skip
     answers = verdicts(
         folder, a__jpg={"hat": True, "1girl": False}, b__jpg={"solo": False, "1girl": True},
         c__jpg={"rem": True}, d__jpg={"solo": False, "long_hair": True}, e__jpg={"1girl": True, "rem": False},
-        sub_in_a__jpg={"solo": True},
+        sub_in_a__jpg={"solo": True}, f__jpg={"1girl": False},
     )  # fmt: skip
     before = {path.name: path.read_bytes() for path in folder.glob("*.*") if path.suffix != ".jpg"}
     done = corrected_sidecars.correct(folder, answers)
@@ -56,11 +57,12 @@ def test_each_format_keeps_its_own(tmp_path):
     assert (folder / "b.jpg.txt").read_text() == "character:rem\nlong hair\n1girl\n"
     assert (folder / "c.caption").read_text() == "1girl,long_hair,character:rem"
     assert (folder / "d.txt").read_bytes().decode("utf-16") == "1girl, long hair"
+    assert (folder / "f.txt").read_bytes() == "solo".encode("utf-16-be")  # without a mark, as it was
     new = json.loads((folder / "e.json").read_text())
     assert (new["tag_string_general"], new["tag_string_character"]) == ("solo 1girl", "")
     assert (folder / "e.json").read_text().startswith('{\n  "id": 9,\n  "tag_string_general"')
-    assert (done.added, done.removed) == (5, 4)
-    assert set(done.changed) == {"a.txt", "b.jpg.txt", "c.caption", "d.txt", "e.json"}
+    assert (done.added, done.removed) == (5, 5)
+    assert set(done.changed) == {"a.txt", "b.jpg.txt", "c.caption", "d.txt", "e.json", "f.txt"}
     assert not (folder / "sub" / "a.txt.bak").exists()  # it said so already
     for name in done.changed:
         assert (folder / f"{name}.bak").read_bytes() == before[name]

@@ -135,9 +135,11 @@ def test_appending_adds_words_and_keeps_those_that_are_there(tmp_path):
     sidecars.write(path, ["character:a", "b"], HYDRUS)
     sidecars.write(path, ["b", "series:c"], HYDRUS, append=True)
     assert path.read_text(encoding="utf-8") == "character:a\nb\nseries:c\n"
-    path.write_bytes(b"\xff\xfe")
-    with pytest.raises(UserError, match="UTF-8"):
-        sidecars.write(path, ["a"], TXT, append=True)
+    for data in (b"\xff\xfe", "1girl".encode("utf-16-le")):
+        path.write_bytes(data)
+        with pytest.raises(UserError, match="UTF-8"):
+            sidecars.write(path, ["a"], TXT, append=True)
+        assert path.read_bytes() == data
     assert [file.name for file in tmp_path.iterdir()] == ["x.txt"]
     sidecars.write(path, [], TXT)
     assert sidecars.is_written(path)  # a picture without tags is done
