@@ -52,7 +52,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def read(path: Any) -> pd.DataFrame:
     """Read thresholds.csv: a DataFrame of COLUMNS, thresholds float64, the other cells text.
 
-    Raises UserError on another header, an unknown scope or a threshold that is no number.
+    Raises UserError on another header, an unknown scope, a threshold that is no number, or two for the same.
     """
     required = ("scope", "category", "tag_id", "name", "threshold")
     what = "thresholds (.csv, from find_thresholds.py)"
@@ -69,7 +69,22 @@ def read(path: Any) -> pd.DataFrame:
     frame["name"] = frame["name"].map(composed)
     for column in ("category", "tag_id"):
         frame[column] = frame[column].str.strip().str.removesuffix(".0")  # as spreadsheets write them
+    _require_one_each(path, frame)
     return frame
+
+
+def _require_one_each(path: Any, frame: pd.DataFrame) -> None:
+    """Raise UserError where a tag, group or category has two thresholds: the last would win silently."""
+    keys = ["scope", "category", "tag_id", "name"]
+    first = frame.groupby(keys, sort=False)["threshold"].transform("first")
+    wrong = np.flatnonzero((frame["threshold"] != first).to_numpy())
+    if len(wrong):
+        again = frame.iloc[int(wrong[0])]
+        what = " ".join(text for text in again[keys] if text)
+        raise UserError(
+            f"{path}, line {wrong[0] + 2}: {what} has the threshold {first.iloc[wrong[0]]:g} further up, and "
+            f"{again['threshold']:g} here; leave one of them"
+        )
 
 
 def numbers_of(path: Any, column: pd.Series) -> np.ndarray:

@@ -123,3 +123,14 @@ def test_a_threshold_outside_0_to_1_is_refused(tmp_path):
     # Below 0 by one float: every image gets the tag.
     least = np.nextafter(np.float16(0), np.float16(-1))
     threshold_table.require_range(path, "threshold", [least, 0, 1, np.nan])
+
+
+def test_two_thresholds_for_the_same_are_refused(tmp_path):
+    path = tmp_path / "thresholds.csv"
+    lines = ["scope,category,tag_id,name,threshold", "all,,,all,0.35", "tag,0,1,solo,0.1", "tag,4,2,solo,0.2"]
+    path.write_text("\n".join([*lines, "tag,0,1,solo,0.1\n"]))  # the same again is no question
+    assert len(threshold_table.read(path)) == 4
+    path.write_text("\n".join([*lines, "tag,0,1.0,solo,0.99\n"]))
+    message = r"thresholds\.csv, line 5: tag 0 1 solo has the threshold 0\.1 further up, and 0\.99 here"
+    with pytest.raises(UserError, match=message):
+        threshold_table.read(path)
